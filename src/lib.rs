@@ -1,0 +1,5 @@
+//! tplc
+
+#[cfg(feature = "compile")]
+pub mod corpus;
+pub mod primitives;

@@ -1,0 +1,2 @@
+//! The `tplc` program.
+fn main() {}

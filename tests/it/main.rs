@@ -1,0 +1,5 @@
+//! The integration tests: one binary, so one link.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod golden;
+mod smiles;
