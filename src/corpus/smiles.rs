@@ -65,10 +65,31 @@ pub enum SmilesFault {
     SelfRing(u16),
 }
 
-const ELEMENTS: &str = " H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr \
+const ELEMENTS: &str = "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr \
     Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os \
     Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc \
-    Lv Ts Og b c n o p s se as te si * ";
+    Lv Ts Og b c n o p s se as te si *";
+
+/// `ELEMENTS` as a table over (first letter, second letter or 0), made at compile time.
+static IS_ELEMENT: [[bool; 128]; 128] = {
+    let names = ELEMENTS.as_bytes();
+    let mut table = [[false; 128]; 128];
+    let mut at = 0;
+    while at < names.len() {
+        let two = at + 1 < names.len() && names[at + 1] != b' ';
+        table[names[at] as usize][if two { names[at + 1] as usize } else { 0 }] = true;
+        at += if two { 3 } else { 2 };
+    }
+    table
+};
+
+fn is_element(symbol: &[u8]) -> bool {
+    match *symbol {
+        [first @ 1..128] => IS_ELEMENT[first as usize][0],
+        [first @ 1..128, second @ 1..128] => IS_ELEMENT[first as usize][second as usize],
+        _ => false,
+    }
+}
 
 impl Smiles {
     /// Reads a SMILES.
@@ -231,10 +252,7 @@ impl Reader<'_> {
     fn symbol(&mut self) -> Result<ByteSpan, SmilesFault> {
         for length in [2, 1] {
             let Some(candidate) = self.text.get(self.at..self.at + length) else { continue };
-            let known = candidate.bytes().all(|b| b.is_ascii_alphabetic() || b == b'*')
-                && ELEMENTS.match_indices(candidate).any(|(i, _)| {
-                    ELEMENTS.as_bytes()[i - 1] == b' ' && ELEMENTS.as_bytes()[i + length] == b' '
-                });
+            let known = is_element(candidate.as_bytes());
             if known {
                 self.at += length;
                 return Ok(ByteSpan::new(self.at - length, self.at));

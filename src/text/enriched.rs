@@ -1,0 +1,253 @@
+//! Reading enriched SMILES: literals and holes as byte spans.
+
+use super::{
+    Skeleton, Tags, TextError, TextFault,
+    tags::{Tag, TagFinder},
+};
+use crate::{
+    corpus::{Coordinate, Position, Smiles},
+    primitives::ByteSpan,
+};
+
+/// A completion as text, with the places of its holes.
+///
+/// Everything outside the holes is COPY text, known before decoding; the holes are FREE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnrichedText<'a> {
+    text: &'a str,
+    /// The completion between its tags.
+    body: ByteSpan,
+    holes: Vec<Hole>,
+}
+
+/// One hole: the text between `<` and `>`, three numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hole {
+    /// The hole without its angle brackets.
+    pub span: ByteSpan,
+    /// Its three numbers.
+    pub numbers: [ByteSpan; 3],
+}
+
+/// What a [`Piece`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PieceKind {
+    /// A literal: COPY text.
+    Literal,
+    /// A hole: FREE text.
+    Hole,
+}
+
+/// A literal or a hole, in the order of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Which of the two.
+    pub kind: PieceKind,
+    /// Its bytes in the completion.
+    pub span: ByteSpan,
+}
+
+/// Reads enriched text with a fixed set of tags; build it once for many rows.
+#[derive(Clone, Debug)]
+pub struct EnrichedReader {
+    finder: TagFinder,
+}
+
+impl EnrichedReader {
+    /// A reader that knows `tags`; text without them is read too.
+    #[must_use]
+    pub fn new(tags: &Tags) -> Self {
+        Self { finder: tags.finder() }
+    }
+
+    /// Finds the completion in `text` and reads it. A prompt before it and anything behind its closing tag (an
+    /// end-of-text token, say) is not part of the completion.
+    ///
+    /// # Errors
+    /// [`TextError`] with the byte of the completion where it stops being enriched SMILES.
+    pub fn read<'a>(&self, text: &'a str) -> Result<EnrichedText<'a>, TextError> {
+        let (completion, body) = self.completion(text)?;
+        let holes = read_body(completion, body.clone())?;
+        Ok(EnrichedText { text: completion, body: ByteSpan::new(body.start, body.end), holes })
+    }
+
+    /// The completion with its tags, and the part of it between the tags.
+    fn completion<'a>(&self, text: &'a str) -> Result<(&'a str, std::ops::Range<usize>), TextError> {
+        let mut start = 0;
+        let mut body = None;
+        for (tag, from, to) in self.finder.find(text) {
+            match tag {
+                Tag::PromptOpen => {}
+                Tag::PromptClose if body.is_none() => start = to,
+                Tag::CompletionOpen => {
+                    start = from;
+                    body = Some(to);
+                }
+                Tag::CompletionClose => {
+                    let body = body.unwrap_or(start);
+                    return Ok((&text[start..to], body - start..from - start));
+                }
+                Tag::PromptClose => {}
+            }
+        }
+        match body {
+            Some(_) => Err(TextFault::OpenCompletion.at(text.len())),
+            None => Ok((&text[start..], 0..text.len() - start)),
+        }
+    }
+}
+
+impl<'a> EnrichedText<'a> {
+    /// Reads text with the published tags ([`Tags::conformer`]) or none.
+    ///
+    /// ```
+    /// use tplc::text::EnrichedText;
+    /// let text = EnrichedText::parse("[C]<-1.2345,0.0432,0.1>=[O]<1,0,-2.5>")?;
+    /// let holes: Vec<&str> = text.holes().iter().map(|hole| hole.span.of(text.as_str())).collect();
+    /// assert_eq!(holes, ["-1.2345,0.0432,0.1", "1,0,-2.5"]);
+    /// assert_eq!(text.skeleton().literals().collect::<Vec<_>>(), ["[C]<", ">=[O]<", ">"]);
+    /// # Ok::<(), tplc::text::TextError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`EnrichedReader::read`].
+    pub fn parse(text: &'a str) -> Result<Self, TextError> {
+        EnrichedReader::new(&Tags::conformer()).read(text)
+    }
+
+    /// The completion, tags included.
+    #[must_use]
+    pub fn as_str(&self) -> &'a str {
+        self.text
+    }
+
+    /// The holes in order: one an atom.
+    #[must_use]
+    pub fn holes(&self) -> &[Hole] {
+        &self.holes
+    }
+
+    /// Literals and holes by turns: a literal before each hole and one behind the last.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece> {
+        let end = ByteSpan::new(0, self.text.len()).end;
+        let starts = std::iter::once(0).chain(self.holes.iter().map(|hole| hole.span.end));
+        starts.enumerate().flat_map(move |(i, start)| {
+            let hole = self.holes.get(i).map(|hole| Piece { kind: PieceKind::Hole, span: hole.span });
+            let span = ByteSpan { start, end: hole.map_or(end, |hole| hole.span.start) };
+            std::iter::once(Piece { kind: PieceKind::Literal, span }).chain(hole)
+        })
+    }
+
+    /// The text without what is in the holes.
+    #[must_use]
+    pub fn skeleton(&self) -> Skeleton {
+        let mut text = String::new();
+        let mut ends = Vec::with_capacity(self.holes.len());
+        for piece in self.pieces() {
+            match piece.kind {
+                PieceKind::Literal => text.push_str(piece.span.of(self.text)),
+                PieceKind::Hole => ends.push(ByteSpan::new(0, text.len()).end),
+            }
+        }
+        Skeleton::from_parts(text, ends)
+    }
+
+    /// Checks that the text copies `smiles`, bare atoms wrapped in brackets.
+    ///
+    /// # Errors
+    /// [`TextFault::OtherSmiles`] if it copies another, [`TextFault::Smiles`] if `smiles` is malformed.
+    pub fn check_smiles(&self, smiles: &str) -> Result<(), TextError> {
+        let canonical = Skeleton::new(smiles, None)?;
+        let skeleton = self.skeleton();
+        let (open, close) = (self.body.start as usize, self.text.len() - self.body.end as usize);
+        let copied = &skeleton.as_str()[open..skeleton.as_str().len() - close];
+        let (canonical, enriched) = (canonical.as_str().replace("<>", ""), copied.replace("<>", ""));
+        match canonical == enriched {
+            true => Ok(()),
+            false => Err(TextFault::OtherSmiles { enriched, canonical }.into()),
+        }
+    }
+
+    /// The positions in the holes, digits past the ninth decimal cut.
+    ///
+    /// # Errors
+    /// [`TextFault::NotANumber`] if a number is out of range for a [`Coordinate`].
+    pub fn conformer(&self) -> Result<Vec<Position>, TextError> {
+        let read = |span: ByteSpan| {
+            let number = span.of(self.text);
+            Coordinate::parse(number)
+                .map_err(|_| TextFault::NotANumber(number.to_owned()).at(span.start as usize))
+        };
+        self.holes
+            .iter()
+            .map(|hole| {
+                let [x, y, z] = hole.numbers;
+                Ok([read(x)?, read(y)?, read(z)?])
+            })
+            .collect()
+    }
+}
+
+/// The holes of `text[body]`: an atom in brackets, a hole behind it, and SMILES between.
+fn read_body(text: &str, body: std::ops::Range<usize>) -> Result<Vec<Hole>, TextError> {
+    if let Some((at, odd)) = text.char_indices().find(|(_, c)| !c.is_ascii()) {
+        return Err(TextFault::NotAscii(odd).at(at));
+    }
+    let bytes = text.as_bytes();
+    let mut holes = Vec::with_capacity(body.len() / 24);
+    let mut stripped = String::with_capacity(body.len() / 3);
+    let (mut at, mut copied) = (body.start, body.start);
+    while at < body.end {
+        if bytes[at] != b'[' {
+            // An atom outside brackets is valid SMILES, so the reader of the stripped text would not object.
+            if bytes[at].is_ascii_alphabetic() || bytes[at] == b'*' {
+                return Err(TextFault::BareAtom(text[at..=at].to_owned()).at(at));
+            }
+            at += 1;
+            continue;
+        }
+        let Some(length) = text[at..body.end].find(']') else { return Err(TextFault::OpenBracket.at(at)) };
+        let open = at + length + 1;
+        if open >= body.end || bytes[open] != b'<' {
+            return Err(TextFault::MissingHole(text[at..open].to_owned()).at(open));
+        }
+        let Some(length) = text[open..body.end].find('>') else { return Err(TextFault::OpenHole.at(open)) };
+        holes.push(read_hole(text, open + 1, open + length)?);
+        stripped.push_str(&text[copied..open]);
+        at = open + length + 1;
+        copied = at;
+    }
+    stripped.push_str(&text[copied..body.end]);
+    Smiles::parse(&stripped)?;
+    Ok(holes)
+}
+
+/// The three numbers of `text[start..end]`.
+fn read_hole(text: &str, start: usize, end: usize) -> Result<Hole, TextError> {
+    let inside = &text[start..end];
+    let count = if inside.is_empty() { 0 } else { inside.split(',').count() };
+    if count != 3 {
+        return Err(TextFault::NumberCount(inside.to_owned(), count).at(start));
+    }
+    let mut numbers = [ByteSpan::default(); 3];
+    let mut from = start;
+    for (slot, number) in numbers.iter_mut().zip(inside.split(',')) {
+        if !is_decimal(number) {
+            return Err(TextFault::NotANumber(number.to_owned()).at(from));
+        }
+        *slot = ByteSpan::new(from, from + number.len());
+        from += number.len() + 1;
+    }
+    Ok(Hole { span: ByteSpan::new(start, end), numbers })
+}
+
+/// A sign or none, digits, and behind a point at least one more; the digits before a point may be absent (`.5`).
+fn is_decimal(number: &str) -> bool {
+    let unsigned = number.strip_prefix(['-', '+']).unwrap_or(number);
+    let (whole, fraction) = unsigned.split_once('.').map_or((unsigned, None), |(w, f)| (w, Some(f)));
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    match fraction {
+        Some(fraction) => digits(whole) && digits(fraction) && !fraction.is_empty(),
+        None => digits(whole) && !whole.is_empty(),
+    }
+}

@@ -1,0 +1,295 @@
+//! Number formats: how a coordinate is written.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::corpus::{Coordinate, MAX_DECIMALS};
+
+/// How a coordinate is written. Values are truncated toward zero, and `-0` is never written.
+///
+/// As text: `fixed4`, `trimmed4`, or RON with any of the fields:
+/// `(sign: minus, integer_digits: 2, decimals: 4, trailing_zeros: keep, leading_zeros: one)`.
+///
+/// ```
+/// use tplc::{corpus::Coordinate, text::NumberFormat};
+/// let x = Coordinate::parse("-1.23009")?;
+/// assert_eq!("fixed4".parse::<NumberFormat>()?.render(x)?, "-1.2300");
+/// assert_eq!("trimmed4".parse::<NumberFormat>()?.render(x)?, "-1.23");
+/// assert_eq!("(integer_digits: 3, decimals: 1, leading_zeros: pad)".parse::<NumberFormat>()?.render(x)?, "-001.2");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NumberFormat {
+    /// How the sign is written.
+    pub sign: Sign,
+    /// The most digits before the point, 1 to 9: with 2, values from -99.9… to 99.9… can be written.
+    pub integer_digits: u8,
+    /// The most digits behind the point, 0 to 9.
+    pub decimals: u8,
+    /// What happens to zeros at the end of the decimals.
+    pub trailing_zeros: TrailingZeros,
+    /// What stands before the point of a small number.
+    pub leading_zeros: LeadingZeros,
+}
+
+/// How the sign of a number is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sign {
+    /// `-` before negative numbers, nothing before others.
+    #[default]
+    Minus,
+    /// `-` before negative numbers, `+` before others.
+    Always,
+}
+
+/// What happens to zeros at the end of the decimals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrailingZeros {
+    /// All decimals are written: `2.0000`.
+    #[default]
+    Keep,
+    /// Zeros at the end are stripped, and a point with nothing behind it: `2`.
+    Strip,
+}
+
+/// What stands before the point of a small number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeadingZeros {
+    /// `0.5`
+    #[default]
+    One,
+    /// `.5` (zero itself keeps a digit: `0` or `.0000`)
+    None,
+    /// As many zeros as fill `integer_digits`: `00.5`
+    Pad,
+}
+
+/// Why a text is no number format, or a value cannot be written in one.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum NumberFormatError {
+    /// The text names no format.
+    #[error(
+        "unknown number format {0:?}: use fixedN, trimmedN (N decimals, 0 to 9) or RON such as (decimals: 4, trailing_zeros: strip)"
+    )]
+    Unknown(String),
+    /// The RON text does not parse.
+    #[error("number format {text:?}: {reason}")]
+    Ron {
+        /// The format as given.
+        text: String,
+        /// The parser's words, with the position.
+        reason: String,
+    },
+    /// A field is out of its range.
+    #[error("number format {text:?}: integer_digits must be 1 to 9 and decimals 0 to 9")]
+    Digits {
+        /// The format as given.
+        text: String,
+    },
+    /// The value has more integer digits than the format allows.
+    #[error(
+        "coordinate {value} needs more than the {digits} integer digits of the number format; allow more with --number-format '(integer_digits: N, …)'"
+    )]
+    OutOfRange {
+        /// The value.
+        value: Coordinate,
+        /// The integer digits of the format.
+        digits: u8,
+    },
+}
+
+impl Default for NumberFormat {
+    /// `fixed4`.
+    fn default() -> Self {
+        Self::fixed(4)
+    }
+}
+
+impl NumberFormat {
+    /// `fixedN`: always `decimals` decimals (at most nine).
+    #[must_use]
+    pub fn fixed(decimals: u8) -> Self {
+        Self {
+            sign: Sign::Minus,
+            integer_digits: 2,
+            decimals: decimals.min(MAX_DECIMALS as u8),
+            trailing_zeros: TrailingZeros::Keep,
+            leading_zeros: LeadingZeros::One,
+        }
+    }
+
+    /// `trimmedN`: up to `decimals` decimals (at most nine), zeros at the end stripped.
+    #[must_use]
+    pub fn trimmed(decimals: u8) -> Self {
+        Self { trailing_zeros: TrailingZeros::Strip, ..Self::fixed(decimals) }
+    }
+
+    /// The value as text.
+    ///
+    /// # Errors
+    /// [`NumberFormatError::OutOfRange`] if the value has more integer digits than the format.
+    pub fn render(&self, value: Coordinate) -> Result<String, NumberFormatError> {
+        let mut text = String::new();
+        self.write(value, &mut text)?;
+        Ok(text)
+    }
+
+    /// Appends the value to `out`.
+    ///
+    /// # Errors
+    /// [`NumberFormatError::OutOfRange`] if the value has more integer digits than the format; `out` is then unchanged.
+    pub fn write(&self, value: Coordinate, out: &mut String) -> Result<(), NumberFormatError> {
+        let unit = 10u64.pow(MAX_DECIMALS);
+        let magnitude = value.nanos().unsigned_abs();
+        let whole = magnitude / unit;
+        let mut decimals = usize::from(self.decimals);
+        let mut fraction = magnitude % unit / 10u64.pow(MAX_DECIMALS - u32::from(self.decimals));
+        if whole >= 10u64.pow(u32::from(self.integer_digits)) {
+            return Err(NumberFormatError::OutOfRange { value, digits: self.integer_digits });
+        }
+        if value.nanos() < 0 && (whole, fraction) != (0, 0) {
+            out.push('-');
+        } else if self.sign == Sign::Always {
+            out.push('+');
+        }
+        if self.trailing_zeros == TrailingZeros::Strip {
+            while decimals > 0 && fraction % 10 == 0 {
+                fraction /= 10;
+                decimals -= 1;
+            }
+        }
+        match self.leading_zeros {
+            LeadingZeros::None if whole == 0 && decimals > 0 => {}
+            LeadingZeros::One | LeadingZeros::None => push_digits(whole, 1, out),
+            LeadingZeros::Pad => push_digits(whole, usize::from(self.integer_digits), out),
+        }
+        if decimals > 0 {
+            out.push('.');
+            push_digits(fraction, decimals, out);
+        }
+        Ok(())
+    }
+
+    /// Reads a number written in this format: the inverse of [`NumberFormat::render`], and nothing else.
+    ///
+    /// Returns `None` for any text that `render` would not write: other decimals, `-0`, a stray zero.
+    #[must_use]
+    pub fn parse(&self, text: &str) -> Option<Coordinate> {
+        let value = Coordinate::parse(text).ok()?;
+        (self.render(value).ok()? == text).then_some(value)
+    }
+}
+
+/// Appends `value` with at least `width` digits.
+fn push_digits(mut value: u64, width: usize, out: &mut String) {
+    let mut digits = [b'0'; 20];
+    let mut at = digits.len();
+    while value > 0 || digits.len() - at < width {
+        at -= 1;
+        digits[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+    out.extend(digits[at..].iter().map(|&digit| char::from(digit)));
+}
+
+impl fmt::Display for NumberFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::fixed(self.decimals) {
+            return write!(f, "fixed{}", self.decimals);
+        }
+        if *self == Self::trimmed(self.decimals) {
+            return write!(f, "trimmed{}", self.decimals);
+        }
+        f.write_str(&ron::to_string(self).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl FromStr for NumberFormat {
+    type Err = NumberFormatError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let short = [("fixed", Self::fixed as fn(u8) -> Self), ("trimmed", Self::trimmed)];
+        for (word, make) in short {
+            if let Some(&[digit @ b'0'..=b'9']) = text.strip_prefix(word).map(str::as_bytes) {
+                return Ok(make(digit - b'0'));
+            }
+        }
+        if !text.trim_start().starts_with('(') {
+            return Err(NumberFormatError::Unknown(text.to_owned()));
+        }
+        let format: Self = ron::from_str(text)
+            .map_err(|error| NumberFormatError::Ron { text: text.to_owned(), reason: error.to_string() })?;
+        if !(1..=9).contains(&format.integer_digits) || u32::from(format.decimals) > MAX_DECIMALS {
+            return Err(NumberFormatError::Digits { text: text.to_owned() });
+        }
+        Ok(format)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn render(format: &str, value: &str) -> String {
+        format.parse::<NumberFormat>().unwrap().render(Coordinate::parse(value).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn truncates_toward_zero_and_never_writes_minus_zero() {
+        for (format, value, text) in [
+            ("fixed4", "1.1558", "1.1558"),
+            ("fixed4", "-1.23456", "-1.2345"),
+            ("fixed4", "-0.00009", "0.0000"),
+            ("trimmed4", "-0.00009", "0"),
+            ("trimmed4", "-1.23", "-1.23"),
+            ("trimmed4", "2.00001", "2"),
+            ("fixed0", "-0.9", "0"),
+            ("fixed3", "12.9999", "12.999"),
+            ("(leading_zeros: none)", "0.5", ".5000"),
+            ("(leading_zeros: none, trailing_zeros: strip)", "0", "0"),
+            ("(leading_zeros: none, trailing_zeros: strip)", "-0.25", "-.25"),
+            ("(sign: always, decimals: 2)", "0", "+0.00"),
+            ("(sign: always, decimals: 2)", "-0.001", "+0.00"),
+            ("(leading_zeros: pad, integer_digits: 3, decimals: 1)", "-7.25", "-007.2"),
+        ] {
+            assert_eq!(render(format, value), text, "{value} in {format}");
+        }
+    }
+
+    #[test]
+    fn refuses_values_beyond_the_integer_digits() {
+        let value = Coordinate::parse("-100").unwrap();
+        assert!(NumberFormat::fixed(4).render(value).is_err());
+        assert!(NumberFormat { integer_digits: 3, ..NumberFormat::fixed(4) }.render(value).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn parse_undoes_render_and_the_name_reads_back(
+            nanos in -99_999_999_999i64..=99_999_999_999,
+            decimals in 0u8..=9, strip: bool, always: bool, leading in 0usize..3,
+        ) {
+            let format = NumberFormat {
+                sign: if always { Sign::Always } else { Sign::Minus },
+                decimals,
+                trailing_zeros: if strip { TrailingZeros::Strip } else { TrailingZeros::Keep },
+                leading_zeros: [LeadingZeros::One, LeadingZeros::None, LeadingZeros::Pad][leading],
+                ..NumberFormat::fixed(decimals)
+            };
+            prop_assert_eq!(format.to_string().parse::<NumberFormat>(), Ok(format));
+            let step = 10i64.pow(9 - u32::from(decimals));
+            let truncated = Coordinate::from_nanos(nanos / step * step);
+            let text = format.render(Coordinate::from_nanos(nanos)).unwrap();
+            prop_assert_eq!(format.parse(&text), Some(truncated));
+            prop_assert!(!text.starts_with("-0") || truncated != Coordinate::default());
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Finding out in which number format a text is written.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use super::NumberFormat;
+
+/// Counts of how the numbers of a text are written; adding two surveys gives the survey of both texts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NumberSurvey {
+    /// Numbers by decimals written, those that end in a digit other than 0.
+    pub plain: BTreeMap<u8, u64>,
+    /// Numbers by decimals written, those whose decimals end in 0.
+    pub zero_ended: BTreeMap<u8, u64>,
+    /// Numbers written as minus zero.
+    pub negative_zeros: u64,
+    /// Numbers with a plus sign.
+    pub plus_signs: u64,
+    /// Numbers with no digit before the point, or with more leading zeros than one.
+    pub odd_leading_zeros: u64,
+}
+
+/// What a [`NumberSurvey`] says about the format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DetectedFormat {
+    /// There is no number to tell it from.
+    Unknown,
+    /// All numbers are written in one format (its integer digits are not judged).
+    One(NumberFormat),
+    /// The numbers follow no single format.
+    Mixture {
+        /// The most decimals written.
+        decimals: u8,
+        /// Numbers with fewer decimals than that, none of them a zero at the end.
+        trimmed: u64,
+        /// Numbers whose decimals end in zeros.
+        zero_ended: u64,
+        /// Numbers written as minus zero, with a plus sign, or with odd leading zeros.
+        odd: u64,
+    },
+}
+
+impl NumberSurvey {
+    /// Counts one number.
+    pub fn add(&mut self, number: &str) {
+        let bytes = number.as_bytes();
+        let digits = bytes.strip_prefix(b"-").or_else(|| bytes.strip_prefix(b"+")).unwrap_or(bytes);
+        let whole = digits.iter().position(|&byte| byte == b'.').unwrap_or(digits.len());
+        let decimals = digits.len().saturating_sub(whole + 1);
+        let ends =
+            if decimals > 0 && digits.ends_with(b"0") { &mut self.zero_ended } else { &mut self.plain };
+        *ends.entry(u8::try_from(decimals).unwrap_or(u8::MAX)).or_default() += 1;
+        self.plus_signs += u64::from(bytes.starts_with(b"+"));
+        let zero = digits.iter().all(|&byte| matches!(byte, b'0' | b'.'));
+        self.negative_zeros += u64::from(bytes.starts_with(b"-") && zero);
+        self.odd_leading_zeros += u64::from(whole == 0 || (whole > 1 && digits[0] == b'0'));
+    }
+
+    /// Adds the counts of another survey.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in [(&mut self.plain, &other.plain), (&mut self.zero_ended, &other.zero_ended)] {
+            theirs.iter().for_each(|(&decimals, count)| *mine.entry(decimals).or_default() += count);
+        }
+        self.negative_zeros += other.negative_zeros;
+        self.plus_signs += other.plus_signs;
+        self.odd_leading_zeros += other.odd_leading_zeros;
+    }
+
+    /// The one format that writes all of these numbers, or what the mixture is made of.
+    ///
+    /// All numbers with the same decimals are taken for `fixedN`, also where none happens to end in 0.
+    #[must_use]
+    pub fn detect(&self) -> DetectedFormat {
+        let written = || self.plain.iter().chain(&self.zero_ended).filter(|(_, count)| **count > 0);
+        let Some(decimals) = written().map(|(&decimals, _)| decimals).max() else {
+            return DetectedFormat::Unknown;
+        };
+        let zero_ended: u64 = self.zero_ended.values().sum();
+        let odd = self.negative_zeros + self.plus_signs + self.odd_leading_zeros;
+        let fits = decimals <= 9 && odd == 0;
+        if fits && written().all(|(&d, _)| d == decimals) {
+            return DetectedFormat::One(NumberFormat::fixed(decimals));
+        }
+        if fits && zero_ended == 0 {
+            return DetectedFormat::One(NumberFormat::trimmed(decimals));
+        }
+        let trimmed = self.plain.range(..decimals).map(|(_, count)| count).sum();
+        DetectedFormat::Mixture { decimals, trimmed, zero_ended, odd }
+    }
+}
+
+impl fmt::Display for DetectedFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("unknown"),
+            Self::One(format) => format.fmt(f),
+            Self::Mixture { .. } => f.write_str("mixed"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detect(numbers: &[&str]) -> DetectedFormat {
+        let mut survey = NumberSurvey::default();
+        numbers.iter().for_each(|number| survey.add(number));
+        survey.detect()
+    }
+
+    #[test]
+    fn tells_fixed_from_trimmed_from_mixed() {
+        assert_eq!(detect(&[]), DetectedFormat::Unknown);
+        assert_eq!(detect(&["1.2300", "-0.1234"]), DetectedFormat::One(NumberFormat::fixed(4)));
+        assert_eq!(
+            detect(&["1.23", "-0.1234", "2", "10", "0"]),
+            DetectedFormat::One(NumberFormat::trimmed(4))
+        );
+        assert_eq!(
+            detect(&["1.2300", "2", "0.1234", "0.5"]),
+            DetectedFormat::Mixture { decimals: 4, trimmed: 2, zero_ended: 1, odd: 0 }
+        );
+        assert_eq!(
+            detect(&["-0.0000", "1.0000"]),
+            DetectedFormat::Mixture { decimals: 4, trimmed: 0, zero_ended: 2, odd: 1 }
+        );
+    }
+}
