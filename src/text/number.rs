@@ -159,7 +159,7 @@ impl NumberFormat {
             out.push('+');
         }
         if self.trailing_zeros == TrailingZeros::Strip {
-            while decimals > 0 && fraction % 10 == 0 {
+            while decimals > 0 && fraction.is_multiple_of(10) {
                 fraction /= 10;
                 decimals -= 1;
             }

@@ -1,6 +1,6 @@
 //! Finding out in which number format a text is written.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,10 +10,10 @@ use super::NumberFormat;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NumberSurvey {
-    /// Numbers by decimals written, those that end in a digit other than 0.
-    pub plain: BTreeMap<u8, u64>,
+    /// Numbers by decimals written (the last entry: 16 or more), those that end in a digit other than 0.
+    pub plain: [u64; 17],
     /// Numbers by decimals written, those whose decimals end in 0.
-    pub zero_ended: BTreeMap<u8, u64>,
+    pub zero_ended: [u64; 17],
     /// Numbers written as minus zero.
     pub negative_zeros: u64,
     /// Numbers with a plus sign.
@@ -51,7 +51,7 @@ impl NumberSurvey {
         let decimals = digits.len().saturating_sub(whole + 1);
         let ends =
             if decimals > 0 && digits.ends_with(b"0") { &mut self.zero_ended } else { &mut self.plain };
-        *ends.entry(u8::try_from(decimals).unwrap_or(u8::MAX)).or_default() += 1;
+        ends[decimals.min(16)] += 1;
         self.plus_signs += u64::from(bytes.starts_with(b"+"));
         let zero = digits.iter().all(|&byte| matches!(byte, b'0' | b'.'));
         self.negative_zeros += u64::from(bytes.starts_with(b"-") && zero);
@@ -61,7 +61,7 @@ impl NumberSurvey {
     /// Adds the counts of another survey.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in [(&mut self.plain, &other.plain), (&mut self.zero_ended, &other.zero_ended)] {
-            theirs.iter().for_each(|(&decimals, count)| *mine.entry(decimals).or_default() += count);
+            mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
         }
         self.negative_zeros += other.negative_zeros;
         self.plus_signs += other.plus_signs;
@@ -73,20 +73,21 @@ impl NumberSurvey {
     /// All numbers with the same decimals are taken for `fixedN`, also where none happens to end in 0.
     #[must_use]
     pub fn detect(&self) -> DetectedFormat {
-        let written = || self.plain.iter().chain(&self.zero_ended).filter(|(_, count)| **count > 0);
-        let Some(decimals) = written().map(|(&decimals, _)| decimals).max() else {
+        let written = |decimals: usize| self.plain[decimals] + self.zero_ended[decimals];
+        let Some(most) = (0..=16).rev().find(|&decimals| written(decimals) > 0) else {
             return DetectedFormat::Unknown;
         };
-        let zero_ended: u64 = self.zero_ended.values().sum();
+        let decimals = most as u8;
+        let zero_ended: u64 = self.zero_ended.iter().sum();
         let odd = self.negative_zeros + self.plus_signs + self.odd_leading_zeros;
         let fits = decimals <= 9 && odd == 0;
-        if fits && written().all(|(&d, _)| d == decimals) {
+        if fits && (0..most).all(|fewer| written(fewer) == 0) {
             return DetectedFormat::One(NumberFormat::fixed(decimals));
         }
         if fits && zero_ended == 0 {
             return DetectedFormat::One(NumberFormat::trimmed(decimals));
         }
-        let trimmed = self.plain.range(..decimals).map(|(_, count)| count).sum();
+        let trimmed = self.plain[..most].iter().sum();
         DetectedFormat::Mixture { decimals, trimmed, zero_ended, odd }
     }
 }

@@ -1,0 +1,245 @@
+//! From a corpus to counts: reading serially, everything else on all threads.
+
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::{Counter, DEFAULT_PLACEHOLDERS, DriftError, InputCounts, PartialFile};
+use crate::{
+    corpus::{CorpusError, Record, Row, RowError, RowFault},
+    text::{EnrichedReader, NumberFormat, Skeleton, Tags, TextError},
+    tokenizer::Tokenizer,
+};
+
+/// What to count, and how.
+#[derive(Clone, Debug)]
+pub struct AnalysisOptions {
+    /// Number formats to write coordinates in. `None` takes enriched text as it is and writes coordinates as `fixed4`.
+    pub formats: Vec<Option<NumberFormat>>,
+    /// Placeholders to compare with.
+    pub placeholders: Vec<String>,
+    /// Tags around rendered text; enriched text keeps its own.
+    pub tags: Tags,
+    /// The share of texts, 0 to 1, whose table tokens are compared with real encoding.
+    pub verify: f64,
+    /// Encode every text whole instead of using tables.
+    pub exact: bool,
+    /// Threads; 0 takes one a core.
+    pub threads: usize,
+}
+
+impl Default for AnalysisOptions {
+    fn default() -> Self {
+        Self {
+            formats: vec![None],
+            placeholders: DEFAULT_PLACEHOLDERS.map(str::to_owned).to_vec(),
+            tags: Tags::none(),
+            verify: 0.002,
+            exact: false,
+            threads: 0,
+        }
+    }
+}
+
+/// A row that was skipped.
+#[derive(Debug)]
+pub struct Rejected<'a> {
+    /// Where and why.
+    pub error: RowError,
+    /// The record as it was read.
+    pub record: &'a Record,
+}
+
+/// What a caller hears of while a corpus is read.
+pub trait Progress {
+    /// A row was skipped. Rows come in the order of the input.
+    fn rejected(&mut self, rejected: Rejected<'_>);
+    /// A batch is done; `rows` rows have been read so far.
+    fn advanced(&mut self, rows: u64);
+}
+
+/// Counts a corpus with several tokenizers and number formats at once.
+pub struct Analysis<'t> {
+    options: &'t AnalysisOptions,
+    pool: rayon::ThreadPool,
+    /// One for each thread, so that no lock is ever waited for.
+    workers: Vec<Mutex<Worker<'t>>>,
+    input: InputCounts,
+}
+
+struct Worker<'t> {
+    counters: Vec<Counter<'t>>,
+    reader: EnrichedReader,
+    options: &'t AnalysisOptions,
+}
+
+/// Records that are counted together; bounds both memory and the time between two progress reports.
+const BATCH_RECORDS: usize = 2048;
+const BATCH_BYTES: usize = 4 << 20;
+
+impl<'t> Analysis<'t> {
+    /// An analysis that has counted nothing yet.
+    ///
+    /// # Errors
+    /// [`DriftError::Threads`] if the thread pool cannot be started.
+    pub fn new(tokenizers: &'t [Tokenizer], options: &'t AnalysisOptions) -> Result<Self, DriftError> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(options.threads)
+            .build()
+            .map_err(|error| DriftError::Threads(error.to_string()))?;
+        // Text without tags of our own may still carry the published ones.
+        let tags = if options.tags == Tags::none() { Tags::conformer() } else { options.tags.clone() };
+        let reader = EnrichedReader::new(&tags);
+        let counter =
+            |tokenizer| Counter::new(tokenizer, &options.placeholders, options.formats.len(), options.exact);
+        let worker = || Worker { counters: tokenizers.iter().map(counter).collect(), reader: reader.clone(), options };
+        let workers = (0..pool.current_num_threads()).map(|_| Mutex::new(worker())).collect();
+        Ok(Self { options, pool, workers, input: InputCounts::default() })
+    }
+
+    /// Counts all records; a row with a fault is skipped and told to `progress`.
+    ///
+    /// # Errors
+    /// [`DriftError::Corpus`] if the input cannot be read on, [`DriftError::TablesDisagree`] if a verified text fails.
+    pub fn run(
+        &mut self,
+        mut records: impl Iterator<Item = Result<Record, CorpusError>> + Send,
+        progress: &mut impl Progress,
+    ) -> Result<(), DriftError> {
+        let (pool, workers) = (&self.pool, &self.workers);
+        let mut batch = read_batch(&mut records)?;
+        while !batch.is_empty() {
+            let (outcomes, next) =
+                pool.install(|| rayon::join(|| count_batch(workers, &batch), || read_batch(&mut records)));
+            for (record, outcome) in batch.iter().zip(outcomes?) {
+                self.input.rows += outcome.rows;
+                for error in outcome.rejected {
+                    self.input.skipped += 1;
+                    progress.rejected(Rejected { error, record });
+                }
+            }
+            progress.advanced(self.input.rows);
+            batch = next?;
+        }
+        Ok(())
+    }
+
+    /// The counts of all threads together.
+    ///
+    /// # Errors
+    /// [`DriftError::Tokenizer`] if a tokenizer refuses a literal.
+    pub fn finish(self) -> Result<PartialFile, DriftError> {
+        let mut partials = Vec::new();
+        for worker in self.workers {
+            let worker = worker.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let counted: Vec<Vec<_>> = worker
+                .counters
+                .into_iter()
+                .map(|counter| counter.finish(&self.options.formats, &self.options.tags))
+                .collect::<Result<_, _>>()?;
+            let counted = counted.into_iter().flatten();
+            if partials.is_empty() {
+                partials = counted.collect();
+            } else {
+                partials.iter_mut().zip(counted).try_for_each(|(mine, theirs)| mine.merge(theirs))?;
+            }
+        }
+        Ok(PartialFile::new(self.input, partials))
+    }
+}
+
+/// What became of one record.
+struct Outcome {
+    rows: u64,
+    rejected: Vec<RowError>,
+}
+
+fn read_batch(
+    records: &mut impl Iterator<Item = Result<Record, CorpusError>>,
+) -> Result<Vec<Record>, CorpusError> {
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    while batch.len() < BATCH_RECORDS && bytes < BATCH_BYTES {
+        let Some(record) = records.next() else { break };
+        let record = record?;
+        bytes += record.bytes().len();
+        batch.push(record);
+    }
+    Ok(batch)
+}
+
+fn count_batch(workers: &[Mutex<Worker<'_>>], batch: &[Record]) -> Result<Vec<Outcome>, DriftError> {
+    batch
+        .par_iter()
+        .with_min_len(8)
+        .map(|record| {
+            let thread = rayon::current_thread_index().unwrap_or(0);
+            let mut worker = workers[thread].lock().unwrap_or_else(PoisonError::into_inner);
+            worker.count(record)
+        })
+        .collect()
+}
+
+impl Worker<'_> {
+    fn count(&mut self, record: &Record) -> Result<Outcome, DriftError> {
+        let rows = record.parse();
+        let mut outcome = Outcome { rows: rows.len() as u64, rejected: Vec::new() };
+        for row in rows {
+            match row.and_then(|row| self.texts(&row).map_err(|error| record.error(RowFault::Text(error.to_string())))) {
+                Ok(texts) => texts.iter().try_for_each(|(format, text)| self.count_text(*format, text))?,
+                Err(error) => outcome.rejected.push(error),
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// The texts of a row, each with the index of its number format. A row that one format cannot write is skipped in
+    /// all, so that the formats stay comparable.
+    fn texts(&self, row: &Row) -> Result<Vec<(usize, String)>, TextError> {
+        let formats = || self.options.formats.iter().enumerate();
+        let mut texts = Vec::new();
+        match row {
+            Row::Molecule(molecule) => {
+                let skeleton = Skeleton::new(&molecule.smiles, self.options.tags.completion.as_ref())?;
+                for conformer in &molecule.conformers {
+                    for (index, format) in formats() {
+                        texts.push((index, skeleton.render(conformer, &format.unwrap_or_default())?));
+                    }
+                }
+            }
+            Row::Enriched(row) => {
+                let enriched = self.reader.read(&row.text)?;
+                if let Some(smiles) = &row.smiles {
+                    enriched.check_smiles(smiles)?;
+                }
+                for (index, format) in formats() {
+                    texts.push(match format {
+                        None => (index, enriched.as_str().to_owned()),
+                        Some(format) => (index, enriched.skeleton().render(&enriched.conformer()?, format)?),
+                    });
+                }
+            }
+        }
+        Ok(texts)
+    }
+
+    fn count_text(&mut self, format: usize, text: &str) -> Result<(), DriftError> {
+        // Every text here was read or rendered a moment ago; one that does not read back is a defect of the renderer.
+        let enriched = self.reader.read(text)?;
+        let verify = self.options.verify > 0.0 && sampled(text, self.options.verify);
+        for counter in &mut self.counters {
+            counter.count(&enriched, format)?;
+            if verify && !self.options.exact {
+                counter.verify(&enriched, format)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a text belongs to a sample of this share: by its content, so that any split of a corpus samples the same.
+fn sampled(text: &str, share: f64) -> bool {
+    let hash = blake3::hash(text.as_bytes());
+    let word = hash.as_bytes().iter().take(4).fold(0u32, |word, &byte| word << 8 | u32::from(byte));
+    f64::from(word) < share * f64::from(u32::MAX) || share >= 1.0
+}
