@@ -2,6 +2,10 @@
 
 #[cfg(feature = "compile")]
 pub mod corpus;
+#[cfg(feature = "compile")]
+pub mod drift;
 pub mod primitives;
 #[cfg(feature = "compile")]
 pub mod text;
+#[cfg(feature = "compile")]
+pub mod tokenizer;

@@ -1,0 +1,91 @@
+//! Tokenizers from files: a `tokenizer.json`, and what a model folder says beside it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::TokenizerError;
+use super::added::AddedToken;
+use super::hf::Parts;
+
+/// The file names a model folder may have.
+pub(super) const TOKENIZER: &str = "tokenizer.json";
+pub(super) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+pub(super) const ADDED_TOKENS: &str = "added_tokens.json";
+pub(super) const CONFIG: &str = "config.json";
+
+/// Reads a tokenizer.json.
+pub(super) fn read_file(path: &Path) -> Result<Parts, TokenizerError> {
+    let json =
+        std::fs::read(path).map_err(|source| TokenizerError::Read { path: path.to_owned(), source })?;
+    Parts::from_json(&json).map_err(|reason| TokenizerError::Invalid {
+        origin: path.display().to_string(),
+        what: TOKENIZER,
+        reason,
+    })
+}
+
+/// Reads a model folder: its tokenizer, and the rows of the model's embedding where `config.json` names them.
+pub(super) fn read_folder(folder: &Path) -> Result<(Parts, Option<u32>), TokenizerError> {
+    if !folder.join(TOKENIZER).is_file() {
+        return Err(TokenizerError::NoTokenizerJson { folder: folder.to_owned() });
+    }
+    let mut parts = read_file(&folder.join(TOKENIZER))?;
+    let config: Option<TokenizerConfig> = read_json(&folder.join(TOKENIZER_CONFIG), TOKENIZER_CONFIG)?;
+    let declared = config.map(|config| config.added_tokens_decoder).unwrap_or_default();
+    let declared = declared.into_iter().map(|(id, token)| AddedToken { id: Some(id), ..token });
+    add_missing(&mut parts, declared);
+    let older: Option<BTreeMap<String, u32>> = read_json(&folder.join(ADDED_TOKENS), ADDED_TOKENS)?;
+    let older = older.unwrap_or_default().into_iter();
+    add_missing(&mut parts, older.map(|(content, id)| AddedToken::new(content, Some(id))));
+    let config: Option<ModelConfig> = read_json(&folder.join(CONFIG), CONFIG)?;
+    Ok((parts, config.and_then(ModelConfig::rows)))
+}
+
+/// Adds the tokens that `parts` does not declare with the same text and id. Declared with another id, they are
+/// added too, so that loading fails and says so.
+fn add_missing(parts: &mut Parts, tokens: impl Iterator<Item = AddedToken>) {
+    for token in tokens {
+        if !parts.added_tokens.iter().any(|known| known.content == token.content && known.id == token.id) {
+            parts.added_tokens.push(token);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenizerConfig {
+    #[serde(default)]
+    added_tokens_decoder: BTreeMap<u32, AddedToken>,
+}
+
+/// The embedding's size: on top, or one level down in models that also read images.
+#[derive(Deserialize)]
+struct ModelConfig {
+    vocab_size: Option<u32>,
+    text_config: Option<Box<ModelConfig>>,
+}
+
+impl ModelConfig {
+    fn rows(self) -> Option<u32> {
+        self.vocab_size.or_else(|| self.text_config.and_then(|text| text.rows()))
+    }
+}
+
+/// Reads a JSON file; `None` where there is none.
+fn read_json<T: DeserializeOwned>(path: &Path, what: &'static str) -> Result<Option<T>, TokenizerError> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    serde_json::from_str(&read_text(path)?).map(Some).map_err(|error| TokenizerError::Invalid {
+        origin: path.display().to_string(),
+        what,
+        reason: error.to_string(),
+    })
+}
+
+/// Reads a text file.
+pub(super) fn read_text(path: &Path) -> Result<String, TokenizerError> {
+    std::fs::read_to_string(path).map_err(|source| TokenizerError::Read { path: path.to_owned(), source })
+}
