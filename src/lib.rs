@@ -1,5 +1,7 @@
 //! tplc
 
+#[cfg(feature = "cli")]
+pub mod cli;
 #[cfg(feature = "compile")]
 pub mod corpus;
 #[cfg(feature = "compile")]

@@ -1,2 +1,7 @@
-//! The `tplc` program.
-fn main() {}
+//! The `tplc` program: parse, run, exit.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tplc::cli::main(std::env::args_os())
+}

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// The id of one token of a vocabulary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "compile", derive(serde::Serialize))]
 #[repr(transparent)]
 pub struct TokenId(pub u32);
 

@@ -185,7 +185,7 @@ impl Worker<'_> {
         let rows = record.parse();
         let mut outcome = Outcome { rows: rows.len() as u64, rejected: Vec::new() };
         for row in rows {
-            match row.and_then(|row| self.texts(&row).map_err(|error| record.error(RowFault::Text(error.to_string())))) {
+            match row.and_then(|row| self.texts(&row).map_err(|error| record.reject(RowFault::Text(error.to_string())))) {
                 Ok(texts) => texts.iter().try_for_each(|(format, text)| self.count_text(*format, text))?,
                 Err(error) => outcome.rejected.push(error),
             }

@@ -296,11 +296,11 @@ impl<'t> Counter<'t> {
         }
         #[allow(clippy::iter_over_hash_type)]
         for (id, count) in tally.borders {
-            partial.add_border(id, &self.tokenizer.token(id), count);
+            partial.add_border(id, &self.token_text(id), count);
         }
         for (literal, [count, by_table]) in self.literals.iter().zip(tally.literals) {
             for &id in literal.tokens.iter().flat_map(|tokens| &tokens.border) {
-                partial.add_border(id, &self.tokenizer.token(id), by_table);
+                partial.add_border(id, &self.token_text(id), by_table);
             }
             if count > 0 {
                 let counts = match partial.literals.entry(literal.text.to_string()) {
@@ -311,6 +311,10 @@ impl<'t> Counter<'t> {
             }
         }
         Ok(())
+    }
+
+    fn token_text(&self, id: TokenId) -> String {
+        self.tokenizer.token(id).unwrap_or_default()
     }
 
     /// How the literal is tokenized before a digit and before a minus.

@@ -1,0 +1,381 @@
+//! `tplc analyze`: how far placeholders drift from real coordinates.
+
+use std::{fs::File, io::Write, path::PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, value_parser};
+
+use super::{ExitStatus, Format, GlobalArgs, output, progress::Bar, report};
+use crate::{
+    corpus::{Corpus, CorpusFormat, CorpusOptions, JsonFields, SmilesSource},
+    drift::{
+        Analysis, AnalysisOptions, CostModel, DEFAULT_PLACEHOLDERS, PartialFile, Progress, Rejected, Report,
+    },
+    text::{NumberFormat, Tags},
+    tokenizer::{AddedTokens, Tokenizer, TokenizerSource, changed_numbers},
+};
+
+/// Measure how the token length of a placeholder drifts from real coordinates, and what it costs.
+#[derive(Debug, Args)]
+pub(super) struct AnalyzeArgs {
+    /// Embedded name (see `tplc tokenizers`), tokenizer.json, model folder, or hf:ORG/NAME[@REV]; repeatable.
+    #[arg(long, short, value_name = "NAME|PATH|hf:ORG/NAME", default_values = ["qwen", "llama"])]
+    tokenizer: Vec<TokenizerSource>,
+    /// Added tokens to lay over each tokenizer, RON or JSON; repeatable.
+    #[arg(long, value_name = "FILE")]
+    added_tokens: Vec<PathBuf>,
+    /// How coordinates are written: fixedN, trimmedN, RON, or a .ron file; repeatable. Without it, enriched text is
+    /// taken as it is and coordinates are written as fixed4.
+    #[arg(long, value_name = "FORMAT", value_parser = number_format)]
+    number_format: Vec<NumberFormat>,
+    /// A placeholder to compare with, beside the two in use; repeatable.
+    #[arg(long, value_name = "TEXT")]
+    placeholder: Vec<String>,
+    /// Tags around the text that is made from coordinates: none, conformer, or a .ron file.
+    #[arg(long, value_name = "TAGS", default_value = "none", value_parser = tags)]
+    tags: Tags,
+    #[command(flatten)]
+    corpus: CorpusArgs,
+    #[command(flatten)]
+    cost: CostArgs,
+    /// Share of texts, 0 to 1, whose table tokens are compared with the tokenizer's own.
+    #[arg(long, value_name = "SHARE", default_value_t = AnalysisOptions::default().verify, value_parser = share)]
+    verify: f64,
+    /// Encode every text whole instead of counting by tables: slow, same figures.
+    #[arg(long)]
+    exact: bool,
+    /// Threads; 0 takes one a core.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Write the mergeable counts to a file, for `tplc merge`.
+    #[arg(long, value_name = "FILE")]
+    partial: Option<PathBuf>,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Corpus")]
+struct CorpusArgs {
+    /// File, folder, glob, `-`, or reference:drugs, reference:qm9, reference:g2; repeatable. Plain, .gz or .zst.
+    #[arg(long, short, value_name = "INPUT", default_values = ["reference:drugs"])]
+    corpus: Vec<String>,
+    /// The format of the corpus, where the file name does not tell: enriched, jsonl, sdf, xyz, parquet.
+    #[arg(long, value_name = "FORMAT")]
+    corpus_format: Option<CorpusFormat>,
+    /// Field names of JSONL and Parquet that differ, such as `smiles=smi,conformers=xyz`
+    /// (name, smiles, conformers, canonical, enriched).
+    #[arg(long, value_name = "NAME=FIELD,…", value_parser = json_fields, default_value = "")]
+    fields: JsonFields,
+    /// SDF data field that holds the SMILES, or `graph` to write it from the bonds; repeatable.
+    #[arg(long, value_name = "FIELD|graph")]
+    sdf_smiles: Vec<String>,
+    /// Exit with 1 if a row was skipped.
+    #[arg(long)]
+    strict: bool,
+    /// Keep skipped records in this file.
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+}
+
+/// The constants of the cost model; the defaults are published figures of one H100.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Cost model")]
+pub(super) struct CostArgs {
+    /// One forward pass, in ms.
+    #[arg(long, value_name = "MS", default_value_t = CostModel::default().pass_ms)]
+    pass_ms: f64,
+    /// Sampling one token, in ms.
+    #[arg(long, value_name = "MS", default_value_t = CostModel::default().sampling_ms)]
+    sampling_ms: f64,
+    /// Memory operations of one pass, in ms.
+    #[arg(long, value_name = "MS", default_value_t = CostModel::default().memory_ms)]
+    memory_ms: f64,
+    /// One kernel launch, in µs.
+    #[arg(long, value_name = "US", default_value_t = CostModel::default().launch_us)]
+    launch_us: f64,
+    /// Kernel launches of one pass.
+    #[arg(long, value_name = "N", default_value_t = CostModel::default().launches)]
+    launches: f64,
+    /// Molecules of the run that is costed.
+    #[arg(long, value_name = "N", default_value_t = CostModel::default().samples)]
+    samples: u64,
+    /// Molecules that share one pass.
+    #[arg(long, value_name = "N", default_value_t = CostModel::default().batch, value_parser = value_parser!(u64).range(1..))]
+    batch: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(super) struct LimitArgs {
+    /// Exit with 1 if more than this share of holes, 0 to 1, is shorter than the placeholder (junk). Judged are the
+    /// placeholders given with --placeholder, or else the four-decimal one.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    max_under: Option<f64>,
+    /// Exit with 1 if more than this share of holes, 0 to 1, is longer than the placeholder (cut digits).
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    max_over: Option<f64>,
+}
+
+impl AnalyzeArgs {
+    pub(super) fn run(&self, global: &GlobalArgs) -> Result<ExitStatus> {
+        let options = self.options();
+        let tokenizers = self.load(global)?;
+        let corpus = self.corpus.open()?;
+        let bar = Bar::new(global, corpus.total_bytes(), corpus.bytes_read());
+        let mut rejects = self.corpus.rejects(global, &bar)?;
+        let mut analysis = Analysis::new(&tokenizers, &options)?;
+        analysis.run(corpus.records(), &mut rejects)?;
+        let counts = analysis.finish()?;
+        bar.finish();
+        rejects.close(&counts)?;
+        if let Some(path) = &self.partial {
+            let text = counts.to_json()?;
+            output::write_whole(path, |file| file.write_all(text.as_bytes()))?;
+        }
+        let report = Report::new(&counts, self.cost.model());
+        show(&report, global)?;
+        let judged = self.limits.judge(&report, global);
+        let skipped = self.corpus.strict && counts.input.skipped > 0;
+        Ok(if skipped { ExitStatus::Failure } else { judged })
+    }
+
+    fn options(&self) -> AnalysisOptions {
+        let mut formats: Vec<Option<NumberFormat>> = self.number_format.iter().copied().map(Some).collect();
+        if formats.is_empty() {
+            formats.push(None);
+        }
+        let mut placeholders: Vec<String> = DEFAULT_PLACEHOLDERS.map(str::to_owned).to_vec();
+        for placeholder in &self.placeholder {
+            if !placeholders.contains(placeholder) {
+                placeholders.push(placeholder.clone());
+            }
+        }
+        AnalysisOptions {
+            formats,
+            placeholders,
+            tags: self.tags.clone(),
+            verify: self.verify,
+            exact: self.exact,
+            threads: self.threads,
+        }
+    }
+
+    /// The tokenizers under their overlays; an overlay that changes plain numbers is told.
+    fn load(&self, global: &GlobalArgs) -> Result<Vec<Tokenizer>> {
+        let overlays: Vec<AddedTokens> =
+            self.added_tokens.iter().map(AddedTokens::read).collect::<Result<_, _>>()?;
+        self.tokenizer
+            .iter()
+            .map(|source| {
+                let tokenizer = source.load(&overlays)?;
+                if !overlays.is_empty() && !global.quiet {
+                    tell_changed_numbers(&source.load(&[])?, &tokenizer)?;
+                }
+                Ok(tokenizer)
+            })
+            .collect()
+    }
+}
+
+/// Warns of an overlay that changes how plain numbers are tokenized.
+pub(super) fn tell_changed_numbers(base: &Tokenizer, overlaid: &Tokenizer) -> Result<()> {
+    let changed = changed_numbers(base, overlaid);
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let mut text =
+        format!("warning: the added tokens of {} change how plain coordinates are tokenized:\n", overlaid.name());
+    for number in changed.iter().take(3) {
+        text += &format!("  {}  was {}  is {}\n", number.text, number.before.join("·"), number.after.join("·"));
+    }
+    text += "hint: a model trained before they were added has never seen these tokens in a number\n";
+    Ok(std::io::stderr().write_all(text.as_bytes())?)
+}
+
+/// Prints a report in the format asked for.
+pub(super) fn show(report: &Report, global: &GlobalArgs) -> Result<()> {
+    match global.format {
+        Format::Json => output::print_json(report),
+        Format::Text | Format::Markdown => output::print(&report::render(report, global.format)),
+    }
+}
+
+impl CorpusArgs {
+    fn open(&self) -> Result<Corpus> {
+        let smiles = match self.sdf_smiles.as_slice() {
+            [] => SmilesSource::default(),
+            [graph] if graph == "graph" => SmilesSource::Graph,
+            fields => SmilesSource::Fields(fields.to_vec()),
+        };
+        let options = CorpusOptions {
+            format: self.corpus_format,
+            fields: self.fields.clone(),
+            smiles,
+            ..CorpusOptions::default()
+        };
+        Ok(Corpus::open(&self.corpus, &options)?)
+    }
+
+    fn rejects<'b>(&self, global: &GlobalArgs, bar: &'b Bar) -> Result<Rejects<'b>> {
+        let kept = match &self.rejects {
+            Some(path) => {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                let folder = folder.unwrap_or(std::path::Path::new("."));
+                let file = tempfile::NamedTempFile::new_in(folder)
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+                Some((path.clone(), std::io::BufWriter::new(file)))
+            }
+            None => None,
+        };
+        Ok(Rejects { kept, told: 0, quiet: global.quiet, failed: None, bar })
+    }
+}
+
+/// How many skipped rows are told one by one.
+const TOLD: u64 = 10;
+
+/// Tells of skipped rows, and keeps them.
+struct Rejects<'b> {
+    kept: Option<(PathBuf, std::io::BufWriter<tempfile::NamedTempFile>)>,
+    told: u64,
+    quiet: bool,
+    /// The first failure to keep one.
+    failed: Option<std::io::Error>,
+    bar: &'b Bar,
+}
+
+impl Progress for Rejects<'_> {
+    fn rejected(&mut self, rejected: Rejected<'_>) {
+        if self.told < TOLD && !self.quiet {
+            self.bar.line(&format!("skipped {}", rejected.error));
+        }
+        self.told += 1;
+        if let Some((_, file)) = &mut self.kept
+            && let Err(error) = file.write_all(rejected.record.bytes()).and_then(|()| file.write_all(b"\n"))
+        {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    fn advanced(&mut self, rows: u64) {
+        self.bar.advance(rows);
+    }
+}
+
+impl Rejects<'_> {
+    fn close(self, counts: &PartialFile) -> Result<()> {
+        let skipped = counts.input.skipped;
+        if skipped > 0 && !self.quiet {
+            let hint = match &self.kept {
+                Some((path, _)) => format!("kept in {}", path.display()),
+                None => "keep them with --rejects FILE".to_owned(),
+            };
+            self.bar.line(&format!("{skipped} of {} rows skipped; {hint}", counts.input.rows));
+        }
+        if let Some((path, file)) = self.kept {
+            let persist = || -> std::io::Result<File> {
+                self.failed.map_or(Ok(()), Err)?;
+                Ok(file.into_inner().map_err(std::io::IntoInnerError::into_error)?.persist(&path)?)
+            };
+            persist().with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+impl CostArgs {
+    pub(super) fn model(&self) -> CostModel {
+        CostModel {
+            pass_ms: self.pass_ms,
+            sampling_ms: self.sampling_ms,
+            memory_ms: self.memory_ms,
+            launch_us: self.launch_us,
+            launches: self.launches,
+            samples: self.samples,
+            batch: self.batch,
+        }
+    }
+}
+
+impl LimitArgs {
+    /// Whether every judged placeholder keeps the limits; each that does not is told.
+    pub(super) fn judge(&self, report: &Report, global: &GlobalArgs) -> ExitStatus {
+        let mut status = ExitStatus::Success;
+        for tokenizer in &report.tokenizers {
+            let own = tokenizer.placeholders.len() > DEFAULT_PLACEHOLDERS.len();
+            let judged = if own { DEFAULT_PLACEHOLDERS.len().. } else { 0..1 };
+            for placeholder in tokenizer.placeholders.get(judged).unwrap_or_default() {
+                for (limit, share, what) in [
+                    (self.max_under, placeholder.under.share, "shorter than"),
+                    (self.max_over, placeholder.over.share, "longer than"),
+                ] {
+                    let Some(limit) = limit.filter(|limit| share > *limit) else { continue };
+                    status = ExitStatus::Failure;
+                    if !global.quiet {
+                        let _ = writeln!(
+                            std::io::stderr(),
+                            "over the limit: with {}, {:.2}% of holes are {what} {} (limit {:.2}%)",
+                            tokenizer.name,
+                            share * 100.0,
+                            placeholder.facts.text,
+                            limit * 100.0
+                        );
+                    }
+                }
+            }
+        }
+        status
+    }
+}
+
+/// A share, 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("must be a number from 0 to 1".to_owned()),
+    }
+}
+
+/// A number format by name, RON text, or the path of a .ron file.
+fn number_format(text: &str) -> Result<NumberFormat, String> {
+    let file;
+    let source = if text.ends_with(".ron") {
+        file = std::fs::read_to_string(text).map_err(|error| format!("cannot read {text}: {error}"))?;
+        file.as_str()
+    } else {
+        text
+    };
+    source.trim().parse().map_err(|error: crate::text::NumberFormatError| error.to_string())
+}
+
+/// Tags by name or from a .ron file.
+fn tags(text: &str) -> Result<Tags, String> {
+    match text {
+        "none" => Ok(Tags::none()),
+        "conformer" => Ok(Tags::conformer()),
+        path => {
+            let source = std::fs::read_to_string(path)
+                .map_err(|error| format!("neither none nor conformer, and no readable file: {error}"))?;
+            ron::from_str(&source).map_err(|error| error.to_string())
+        }
+    }
+}
+
+/// Field names: `smiles=smi,conformers=xyz`.
+fn json_fields(text: &str) -> Result<JsonFields, String> {
+    let mut fields = JsonFields::default();
+    for pair in text.split(',').filter(|pair| !pair.is_empty()) {
+        let (name, field) = pair.split_once('=').ok_or_else(|| format!("{pair:?} is not NAME=FIELD"))?;
+        let slot = match name {
+            "name" => &mut fields.name,
+            "smiles" => &mut fields.smiles,
+            "conformers" => &mut fields.conformers,
+            "canonical" => &mut fields.canonical,
+            "enriched" => &mut fields.enriched,
+            _ => return Err(format!("no field {name:?}; there are name, smiles, conformers, canonical, enriched")),
+        };
+        field.clone_into(slot);
+    }
+    Ok(fields)
+}

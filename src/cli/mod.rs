@@ -1,0 +1,122 @@
+//! The command line: one file a verb. Data goes to standard output, all else to standard error.
+
+mod analyze;
+mod completions;
+mod merge;
+mod output;
+mod progress;
+mod report;
+mod table;
+mod tokenizers;
+
+use std::{ffi::OsString, io::Write, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// What the exit code says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// 0: done, and the answer is good.
+    Success,
+    /// 1: done, and the answer is no: rows were skipped under `--strict`, drift is over a limit.
+    Failure,
+    /// 2: could not run.
+    Error,
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        match status {
+            ExitStatus::Success => Self::SUCCESS,
+            ExitStatus::Failure => Self::from(1),
+            ExitStatus::Error => Self::from(2),
+        }
+    }
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  tplc analyze --tokenizer qwen                      drift on the embedded reference corpus
+  tplc analyze --tokenizer qwen --tokenizer llama    side by side
+  tplc analyze --tokenizer ./my-model --corpus 'conformers/*.jsonl.zst' --number-format trimmed4
+  tplc tokenizers show qwen --text '[C]<-1.5,0,2>'   the pieces of a text
+
+Exit status: 0 done and good, 1 the answer is no (a limit, --strict), 2 could not run.";
+
+/// Token-exact templates for language models that write 3D molecules: measure the drift of position templates.
+#[derive(Debug, Parser)]
+#[command(name = "tplc", version, after_help = AFTER_HELP, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Args)]
+struct GlobalArgs {
+    /// How to print the result.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Say nothing on standard error but errors.
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// Draw no progress bar (none is drawn unless standard error is a terminal).
+    #[arg(long, global = true)]
+    no_progress: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Tables and histograms for the terminal.
+    Text,
+    /// One JSON object with a "schema" field.
+    Json,
+    /// Tables for a page or a pull request.
+    Markdown,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Analyze(Box<analyze::AnalyzeArgs>),
+    Merge(merge::MergeArgs),
+    Tokenizers(tokenizers::TokenizersArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs the program with these arguments, the first being its own name.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked = !error.use_stderr();
+            // A closed pipe while printing help is no failure.
+            let _ = error.print();
+            return if asked { ExitStatus::Success } else { ExitStatus::Error }.into();
+        }
+    };
+    let status = match cli.verb {
+        Verb::Analyze(args) => args.run(&cli.global),
+        Verb::Merge(args) => args.run(&cli.global),
+        Verb::Tokenizers(args) => args.run(&cli.global),
+        Verb::Completions(args) => args.run(),
+    };
+    status
+        .unwrap_or_else(|error| {
+            if output::is_broken_pipe(&error) {
+                return ExitStatus::Success;
+            }
+            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+            let mut shown: Vec<&String> = Vec::new();
+            for cause in &causes {
+                // Transparent wrappers repeat the words of what they wrap.
+                if shown.last() != Some(&cause) {
+                    shown.push(cause);
+                }
+            }
+            let text = shown.iter().map(|cause| cause.as_str()).collect::<Vec<_>>().join("\n  because ");
+            let _ = writeln!(std::io::stderr(), "error: {text}");
+            ExitStatus::Error
+        })
+        .into()
+}

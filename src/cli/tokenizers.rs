@@ -1,0 +1,162 @@
+//! `tplc tokenizers`: what is compiled in, and how any tokenizer cuts a text.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::{ExitStatus, Format, GlobalArgs, analyze::tell_changed_numbers, output, table::Table};
+use crate::{
+    primitives::TokenId,
+    tokenizer::{AddedTokens, TokenizerSource, embedded},
+};
+
+/// List the embedded tokenizers, or show how one cuts a text.
+#[derive(Debug, Args)]
+pub(super) struct TokenizersArgs {
+    #[command(subcommand)]
+    verb: Option<TokenizersVerb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenizersVerb {
+    Show(ShowArgs),
+}
+
+/// Show the pieces of a text, with ids and byte spans.
+#[derive(Debug, Args)]
+struct ShowArgs {
+    /// Embedded name, tokenizer.json, model folder, or hf:ORG/NAME[@REV].
+    tokenizer: TokenizerSource,
+    /// The text.
+    #[arg(long, value_name = "TEXT", default_value = "[C]<-1.2345,0.0432,0.1000>[C]<0.2014,-0.4410,0.0000>")]
+    text: String,
+    /// Added tokens to lay over it, RON or JSON; repeatable.
+    #[arg(long, value_name = "FILE")]
+    added_tokens: Vec<PathBuf>,
+}
+
+/// The list as JSON, schema `tplc.tokenizers/1`.
+#[derive(Serialize)]
+struct Listing {
+    schema: &'static str,
+    tokenizers: Vec<Entry>,
+}
+
+#[derive(Serialize)]
+struct Entry {
+    name: &'static str,
+    aliases: &'static [&'static str],
+    family: &'static str,
+    vocabulary: usize,
+    digits: String,
+    licence: &'static str,
+    origin: &'static str,
+    fingerprint: String,
+}
+
+/// The pieces of a text as JSON, schema `tplc.pieces/1`.
+#[derive(Serialize)]
+struct Pieces<'a> {
+    schema: &'static str,
+    tokenizer: &'a str,
+    fingerprint: String,
+    text: &'a str,
+    pieces: Vec<Piece>,
+}
+
+#[derive(Serialize)]
+struct Piece {
+    id: TokenId,
+    token: String,
+    start: u32,
+    end: u32,
+}
+
+impl TokenizersArgs {
+    pub(super) fn run(&self, global: &GlobalArgs) -> Result<ExitStatus> {
+        match &self.verb {
+            None => list(global)?,
+            Some(TokenizersVerb::Show(args)) => args.show(global)?,
+        }
+        Ok(ExitStatus::Success)
+    }
+}
+
+fn list(global: &GlobalArgs) -> Result<()> {
+    let mut listing = Listing { schema: "tplc.tokenizers/1", tokenizers: Vec::new() };
+    for known in embedded() {
+        let tokenizer = TokenizerSource::Embedded(known).load(&[])?;
+        listing.tokenizers.push(Entry {
+            name: known.name,
+            aliases: known.aliases,
+            family: known.family,
+            vocabulary: tokenizer.vocab_size(),
+            digits: tokenizer.digit_handling().to_string(),
+            licence: known.licence,
+            origin: known.origin,
+            fingerprint: tokenizer.fingerprint().to_string(),
+        });
+    }
+    if global.format == Format::Json {
+        return output::print_json(&listing);
+    }
+    let header = ["name", "aliases", "model family", "digits", "licence", "fingerprint", "vocabulary"];
+    let mut table = Table::new("Embedded tokenizers", &[0, 1, 2, 3, 4, 5], &header);
+    for entry in listing.tokenizers {
+        table.row(vec![
+            entry.name.to_owned(),
+            entry.aliases.join(", "),
+            entry.family.to_owned(),
+            entry.digits,
+            entry.licence.to_owned(),
+            entry.fingerprint.chars().take(12).collect(),
+            entry.vocabulary.to_string(),
+        ]);
+    }
+    output::print(&table.render(global.format))
+}
+
+impl ShowArgs {
+    fn show(&self, global: &GlobalArgs) -> Result<()> {
+        let overlays: Vec<AddedTokens> =
+            self.added_tokens.iter().map(AddedTokens::read).collect::<Result<_, _>>()?;
+        let tokenizer = self.tokenizer.load(&overlays)?;
+        if !overlays.is_empty() && !global.quiet {
+            tell_changed_numbers(&self.tokenizer.load(&[])?, &tokenizer)?;
+        }
+        let encoding = tokenizer.encode(&self.text)?;
+        let pieces: Vec<Piece> = encoding
+            .ids
+            .iter()
+            .zip(&encoding.spans)
+            .map(|(&id, span)| Piece {
+                id,
+                token: tokenizer.token(id).unwrap_or_default(),
+                start: span.start,
+                end: span.end,
+            })
+            .collect();
+        if global.format == Format::Json {
+            return output::print_json(&Pieces {
+                schema: "tplc.pieces/1",
+                tokenizer: tokenizer.name(),
+                fingerprint: tokenizer.fingerprint().to_string(),
+                text: &self.text,
+                pieces,
+            });
+        }
+        let title = format!("{} cuts {:?} into {} tokens", tokenizer.name(), self.text, pieces.len());
+        let joined = pieces.iter().map(|piece| piece.token.as_str()).collect::<Vec<_>>().join("·");
+        let mut table = Table::new(title, &[1, 2], &["id", "token", "bytes"]);
+        for piece in &pieces {
+            let code = |token: &str| match global.format {
+                Format::Markdown => format!("`{token}`"),
+                Format::Text | Format::Json => token.to_owned(),
+            };
+            table.row(vec![piece.id.to_string(), code(&piece.token), format!("{}..{}", piece.start, piece.end)]);
+        }
+        output::print(&format!("{}{joined}\n", table.render(global.format)))
+    }
+}
