@@ -1,10 +1,43 @@
 //! Corpora in: molecules and enriched text from files, streaming, with every bad row told apart.
+//!
+//! [`Corpus::open`] resolves inputs, [`Corpus::records`] cuts them into raw [`Record`]s (serial, cheap, constant
+//! memory), and [`Record::parse`] reads one record (pure, so it can run in parallel). A bad row is a [`RowError`]
+//! that names file, line and reason; it never stops a run. Coordinates are exact decimals ([`Coordinate`]).
+//!
+//! Formats: enriched text lines, JSON lines, SDF (V2000 and V3000), extended XYZ, and Parquet (build feature
+//! `parquet`); plain, gzip or zstd.
 
 mod coordinate;
+mod ctab;
+mod error;
+mod format;
+mod frame;
+mod graph;
+mod jsonl;
+mod options;
+mod pairing;
+#[cfg(feature = "parquet")]
+mod parquet;
+#[cfg(not(feature = "parquet"))]
+#[path = "parquet_absent.rs"]
+mod parquet;
+mod record;
+mod records;
+mod reference;
+mod sdf;
 mod smiles;
+mod source;
+mod stream;
+mod xyz;
 
 pub use coordinate::{Coordinate, CoordinateError, MAX_DECIMALS};
+pub use error::{CorpusError, RowError, RowFault};
+pub use format::CorpusFormat;
+pub use options::{CorpusOptions, JsonFields, SmilesSource};
+pub use record::{EnrichedRow, Record, Row};
+pub use records::{Corpus, Records};
 pub use smiles::{Smiles, SmilesAtom, SmilesError, SmilesFault};
+pub use stream::BytesRead;
 
 /// One molecule: a SMILES and any number of conformers of it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]

@@ -1,0 +1,70 @@
+//! How to read a corpus.
+
+use super::CorpusFormat;
+
+/// How to read a corpus; the default reads what the field writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CorpusOptions {
+    /// The format of every input; `None` tells it from the file name, or else from the content.
+    pub format: Option<CorpusFormat>,
+    /// Field names of JSON lines and column names of Parquet.
+    pub fields: JsonFields,
+    /// Where the SMILES of an SDF record comes from.
+    pub smiles: SmilesSource,
+    /// A record longer than this many bytes is rejected; memory is bounded by it.
+    pub max_record_bytes: usize,
+}
+
+impl Default for CorpusOptions {
+    fn default() -> Self {
+        Self {
+            format: None,
+            fields: JsonFields::default(),
+            smiles: SmilesSource::default(),
+            max_record_bytes: 64 << 20,
+        }
+    }
+}
+
+/// Field names of JSON lines and column names of Parquet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonFields {
+    /// The molecule's name, optional.
+    pub name: String,
+    /// The SMILES whose atoms the conformers follow.
+    pub smiles: String,
+    /// The conformers: each a list of `[x, y, z]`, one for each atom of the SMILES.
+    pub conformers: String,
+    /// The canonical SMILES beside enriched text, optional.
+    pub canonical: String,
+    /// Enriched text: one string, or a list of them.
+    pub enriched: String,
+}
+
+impl Default for JsonFields {
+    fn default() -> Self {
+        Self {
+            name: "name".into(),
+            smiles: "smiles".into(),
+            conformers: "conformers".into(),
+            canonical: "canonical".into(),
+            enriched: "enriched".into(),
+        }
+    }
+}
+
+/// Where the SMILES of an SDF record comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SmilesSource {
+    /// The first of these data fields that the record has, or else the molecular graph.
+    Fields(Vec<String>),
+    /// Always the molecular graph.
+    Graph,
+}
+
+impl Default for SmilesSource {
+    fn default() -> Self {
+        let names = ["smiles", "SMILES", "canonical_smiles", "PUBCHEM_OPENEYE_ISO_SMILES", "PUBCHEM_SMILES"];
+        Self::Fields(names.map(str::to_owned).to_vec())
+    }
+}

@@ -1,0 +1,113 @@
+//! Raw records, and the rows that they hold.
+
+use std::sync::Arc;
+
+use super::{CorpusFormat, CorpusOptions, Molecule, RowError, RowFault, jsonl, sdf, xyz};
+
+/// One row of a corpus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Row {
+    /// A SMILES with conformers.
+    Molecule(Molecule),
+    /// Text that is enriched already.
+    Enriched(EnrichedRow),
+}
+
+/// Enriched text as a corpus gives it; reading it is the text layer's work.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct EnrichedRow {
+    /// The molecule's name, where the corpus gives one.
+    pub name: Option<String>,
+    /// The canonical SMILES, where it is given beside the text.
+    pub smiles: Option<String>,
+    /// The enriched text, tags included.
+    pub text: String,
+}
+
+/// One raw record: cut out of its file, not read yet.
+///
+/// Cutting is serial and cheap; [`Record::parse`] is pure, so records can be parsed in parallel.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub(super) context: Arc<Context>,
+    pub(super) line: u64,
+    pub(super) bytes: Vec<u8>,
+    pub(super) fault: Option<RowFault>,
+}
+
+/// What the records of one file share.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) file: Arc<str>,
+    pub(super) format: CorpusFormat,
+    pub(super) options: Arc<CorpusOptions>,
+}
+
+impl Record {
+    /// A record that does not come from a file, such as one line of a service.
+    #[must_use]
+    pub fn new(file: &str, line: u64, format: CorpusFormat, bytes: Vec<u8>, options: &CorpusOptions) -> Self {
+        let context = Context { file: file.into(), format, options: Arc::new(options.clone()) };
+        Self { context: Arc::new(context), line, bytes, fault: None }
+    }
+
+    /// The file as shown to people.
+    #[must_use]
+    pub fn file(&self) -> &Arc<str> {
+        &self.context.file
+    }
+
+    /// The line where the record starts, from 1 (in Parquet: the row).
+    #[must_use]
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// The format that the record is read as.
+    #[must_use]
+    pub fn format(&self) -> CorpusFormat {
+        self.context.format
+    }
+
+    /// The bytes as read, without the last line ending; with `\n` after it, a record of a rejects file.
+    ///
+    /// Of a record over the size limit, only its first bytes. A row of Parquet is the JSON line that it stands for.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The error that rejects this record for `reason`.
+    #[must_use]
+    pub fn reject(&self, reason: RowFault) -> RowError {
+        RowError { file: Arc::clone(&self.context.file), line: self.line, reason }
+    }
+
+    /// The rows in this record: one, or several where a JSON line holds a list of enriched texts.
+    ///
+    /// Never panics, whatever the bytes are; a record that cannot be read is one [`RowError`].
+    #[must_use]
+    pub fn parse(&self) -> Vec<Result<Row, RowError>> {
+        match self.rows() {
+            Ok(rows) => rows.into_iter().map(Ok).collect(),
+            Err(reason) => vec![Err(self.reject(reason))],
+        }
+    }
+
+    fn rows(&self) -> Result<Vec<Row>, RowFault> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        let text = std::str::from_utf8(&self.bytes)
+            .map_err(|error| RowFault::NotUtf8 { at: error.valid_up_to() })?;
+        let options = &self.context.options;
+        match self.context.format {
+            CorpusFormat::Enriched => {
+                Ok(vec![Row::Enriched(EnrichedRow { text: text.to_owned(), ..EnrichedRow::default() })])
+            }
+            CorpusFormat::JsonLines | CorpusFormat::Parquet => jsonl::rows(text, &options.fields),
+            CorpusFormat::Sdf => Ok(vec![Row::Molecule(sdf::molecule(text, &options.smiles)?)]),
+            CorpusFormat::Xyz => Ok(vec![Row::Molecule(xyz::molecule(text)?)]),
+        }
+    }
+}

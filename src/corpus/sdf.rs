@@ -1,0 +1,60 @@
+//! SDF records: a mol block, data fields, `$$$$`.
+
+use super::ctab::AtomBlock;
+use super::{Molecule, RowFault, SmilesSource, graph, pairing};
+
+/// The molecule of one record, its atoms in the order of its SMILES.
+pub(super) fn molecule(record: &str, source: &SmilesSource) -> Result<Molecule, RowFault> {
+    let (block, data) = split(record)?;
+    let atoms = AtomBlock::read(block)?;
+    let (smiles, order) = match data_smiles(data, source) {
+        Some(smiles) => (smiles.to_owned(), pair(smiles, &atoms, block)?),
+        None => graph::smiles(block, &atoms.elements)?,
+    };
+    let conformer = order.into_iter().map(|atom| atoms.positions[atom]).collect();
+    let name = block.lines().next().map(str::trim).filter(|name| !name.is_empty());
+    Ok(Molecule { name: name.map(str::to_owned), smiles, conformers: vec![conformer] })
+}
+
+/// The mol block with its `M  END`, and the data fields behind it.
+///
+/// The end of a file may stand for the last `$$$$` only where nothing follows the mol block, as in a `.mol` file:
+/// else data fields may be missing.
+fn split(record: &str) -> Result<(&str, &str), RowFault> {
+    const END: &str = "M  END";
+    let mut at = 0;
+    for line in record.split_inclusive('\n') {
+        at += line.len();
+        if line.starts_with(END) {
+            let data = &record[at..];
+            let delimited = data.lines().next_back().is_some_and(|line| line.starts_with("$$$$"));
+            if !delimited && !data.trim().is_empty() {
+                return Err(RowFault::Truncated("no $$$$ after the data fields".to_owned()));
+            }
+            return Ok((&record[..at], data));
+        }
+    }
+    // What the block lacks is told more exactly by reading it.
+    AtomBlock::read(record)?;
+    Err(RowFault::Truncated(format!("no {END:?} line")))
+}
+
+/// The first line of the first data field that names a SMILES.
+fn data_smiles<'a>(data: &'a str, source: &SmilesSource) -> Option<&'a str> {
+    let SmilesSource::Fields(names) = source else { return None };
+    names.iter().find_map(|name| {
+        let header = format!("<{name}>");
+        let mut lines = data.lines().skip_while(|line| !(line.starts_with('>') && line.contains(&header)));
+        lines.nth(1).map(str::trim).filter(|value| !value.is_empty())
+    })
+}
+
+/// Pairs by elements; where the order differs, by the molecular graph.
+fn pair(smiles: &str, atoms: &AtomBlock<'_>, block: &str) -> Result<Vec<usize>, RowFault> {
+    pairing::by_elements(smiles, &atoms.elements).or_else(|fault| match fault {
+        RowFault::AtomOrder { .. } | RowFault::AtomCount { .. } => {
+            graph::pair(smiles, block, &atoms.elements).ok_or(fault)
+        }
+        other => Err(other),
+    })
+}
