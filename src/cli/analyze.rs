@@ -304,7 +304,7 @@ impl LimitArgs {
         let mut status = ExitStatus::Success;
         for tokenizer in &report.tokenizers {
             let own = tokenizer.placeholders.len() > DEFAULT_PLACEHOLDERS.len();
-            let judged = if own { DEFAULT_PLACEHOLDERS.len().. } else { 0..1 };
+            let judged = if own { DEFAULT_PLACEHOLDERS.len()..tokenizer.placeholders.len() } else { 0..1 };
             for placeholder in tokenizer.placeholders.get(judged).unwrap_or_default() {
                 for (limit, share, what) in [
                     (self.max_under, placeholder.under.share, "shorter than"),

@@ -1,6 +1,6 @@
 //! `tplc merge`: adds the counts of several runs.
 
-use std::{io::Write, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;

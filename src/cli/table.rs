@@ -31,11 +31,11 @@ impl Table {
         }
         let heading = match format {
             Format::Markdown => {
-                self.table.load_preset(presets::ASCII_MARKDOWN);
+                self.table.load_style(presets::ASCII_MARKDOWN);
                 format!("### {}\n\n", self.title)
             }
             Format::Text | Format::Json => {
-                self.table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+                self.table.load_style(presets::UTF8_HORIZONTAL_ONLY);
                 format!("{}\n", self.title)
             }
         };
