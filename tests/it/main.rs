@@ -4,6 +4,8 @@
 mod corpus;
 mod corpus_faults;
 mod corpus_inputs;
+#[cfg(feature = "parquet")]
+mod corpus_parquet;
 mod corpus_properties;
 mod golden;
 mod smiles;
