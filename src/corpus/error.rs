@@ -182,10 +182,10 @@ pub enum RowFault {
         /// Atoms in the record that are not hydrogen.
         heavy: usize,
     },
-    /// As many atoms, but other elements or another order, and no mapping found.
+    /// As many atoms, but other elements or another order; for an SDF, the graph gives no mapping either.
     #[error(
-        "the atoms of {smiles:?} are in another order than the record's (atom {atom}: {written} there, {found} here) \
-         and no mapping was found; take the SMILES from the graph instead"
+        "the atoms of {smiles:?} do not follow the record's: atom {atom} is {written} there and {found} here; put them \
+         in one order, or (SDF) take the SMILES from the graph"
     )]
     AtomOrder {
         /// The SMILES.

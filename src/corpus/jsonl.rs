@@ -112,7 +112,10 @@ fn syntax_fault(line: &str, error: &serde_json::Error) -> RowFault {
     // One record is one line, so only the column is worth telling.
     let reason = error.to_string();
     let reason = reason.rsplit_once(" at line").map_or(reason.as_str(), |(what, _)| what);
-    RowFault::Json(format!("{reason} at column {}", error.column()))
+    match error.column() {
+        0 => RowFault::Json(reason.to_owned()),
+        column => RowFault::Json(format!("{reason} at column {column}")),
+    }
 }
 
 fn string(raw: &RawValue, field: &str) -> Result<String, RowFault> {

@@ -1,6 +1,12 @@
 //! The integration tests: one binary, so one link.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod corpus;
+mod corpus_faults;
+mod corpus_inputs;
+#[cfg(feature = "parquet")]
+mod corpus_parquet;
+mod corpus_properties;
 mod golden;
 mod smiles;
 mod text;

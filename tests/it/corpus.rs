@@ -1,0 +1,284 @@
+//! Every format, plain and compressed, gives the same molecules.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use tplc::corpus::{
+    Corpus, CorpusOptions, EnrichedRow, JsonFields, Molecule, Position, Row, RowError, Smiles, SmilesSource,
+};
+
+use crate::golden;
+
+const DRUGS12: &str = include_str!("../../corpora/samples/drugs12.withH.sdf");
+const SPECIAL: &str = include_str!("../../corpora/samples/special.jsonl");
+
+pub(crate) fn rows_of(corpus: Corpus) -> Vec<Result<Row, RowError>> {
+    corpus.records().flat_map(|record| record.unwrap().parse()).collect()
+}
+
+pub(crate) fn rows_with(name: &str, bytes: &[u8], options: &CorpusOptions) -> Vec<Result<Row, RowError>> {
+    rows_of(Corpus::from_reader(name, Box::new(std::io::Cursor::new(bytes.to_vec())), options))
+}
+
+pub(crate) fn rows(name: &str, bytes: impl AsRef<[u8]>) -> Vec<Result<Row, RowError>> {
+    rows_with(name, bytes.as_ref(), &CorpusOptions::default())
+}
+
+pub(crate) fn gzip(bytes: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes.as_ref()).unwrap();
+    encoder.finish().unwrap()
+}
+
+pub(crate) fn zst(bytes: impl AsRef<[u8]>) -> Vec<u8> {
+    zstd::encode_all(bytes.as_ref(), 1).unwrap()
+}
+
+fn molecules(rows: Vec<Result<Row, RowError>>) -> Vec<Molecule> {
+    let molecule = |row| match row {
+        Ok(Row::Molecule(molecule)) => molecule,
+        other => panic!("{other:?}"),
+    };
+    rows.into_iter().map(molecule).collect()
+}
+
+fn reference(name: &str) -> Vec<Molecule> {
+    let corpus = Corpus::open(&[format!("reference:{name}")], &CorpusOptions::default()).unwrap();
+    molecules(rows_of(corpus))
+}
+
+/// The first conformer of the first twelve drugs, as the embedded corpus has them.
+fn first_drugs() -> Vec<Molecule> {
+    let mut drugs = reference("drugs");
+    drugs.truncate(12);
+    drugs.iter_mut().for_each(|drug| drug.conformers.truncate(1));
+    drugs
+}
+
+fn xyz(molecules: &[Molecule]) -> String {
+    let mut text = String::new();
+    for molecule in molecules {
+        let smiles = Smiles::parse(&molecule.smiles).unwrap();
+        let conformer = &molecule.conformers[0];
+        let name = molecule.name.as_deref().unwrap();
+        writeln!(text, "{}\nname=\"{name}\" smiles={} energy=-1.5", conformer.len(), molecule.smiles)
+            .unwrap();
+        for (atom, [x, y, z]) in smiles.atoms().iter().zip(conformer) {
+            let symbol = atom.symbol.of(&molecule.smiles);
+            let symbol = symbol[..1].to_ascii_uppercase() + &symbol[1..];
+            writeln!(text, "{symbol} {x} {y} {z}").unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn the_embedded_corpora_are_whole() {
+    for (name, expected, conformers) in [("drugs", 990, 4463), ("qm9", 1989, 1989), ("g2", 97, 97)] {
+        let molecules = reference(name);
+        assert_eq!(molecules.len(), expected, "{name}");
+        assert_eq!(molecules.iter().map(|molecule| molecule.conformers.len()).sum::<usize>(), conformers);
+        for molecule in molecules {
+            let atoms = Smiles::parse(&molecule.smiles).unwrap().atoms().len();
+            assert!(
+                molecule.conformers.iter().all(|conformer| conformer.len() == atoms),
+                "{}",
+                molecule.smiles
+            );
+        }
+    }
+}
+
+#[test]
+fn sdf_and_xyz_agree_with_json_lines_to_the_last_digit() {
+    let drugs = first_drugs();
+    assert_eq!(molecules(rows("drugs.sdf", DRUGS12)), drugs);
+    assert_eq!(molecules(rows("drugs.sdf", DRUGS12.replace('\n', "\r\n"))), drugs);
+    assert_eq!(molecules(rows("drugs.xyz", xyz(&drugs))), drugs);
+}
+
+#[test]
+fn compression_and_sniffing_change_nothing() {
+    let json = "{\"smiles\":\"CO\",\"conformers\":[[[0,0,0],[1.4,0,0]]]}\n".repeat(3);
+    let texts = [
+        ("a.sdf", DRUGS12.to_owned()),
+        ("a.xyz", xyz(&first_drugs())),
+        ("a.jsonl", json),
+        ("a.smi", "[C]<0,0,0>[O]<1.4,0,0>\n\n[O]<0,0,0>".to_owned()),
+    ];
+    for (name, text) in texts {
+        let expected = rows(name, &text);
+        assert!(expected.iter().all(Result::is_ok) && expected.len() > 1, "{name}");
+        let (first, second) = text.split_at(text.len() / 2);
+        let variants = [
+            (format!("{name}.gz"), gzip(&text)),
+            (format!("{name}.zst"), zst(&text)),
+            (format!("{name}.zstd"), zst(&text)),
+            // Several members or frames in one file, as parallel compressors write them.
+            (format!("{name}.gz"), [gzip(first), gzip(second)].concat()),
+            (format!("{name}.zst"), [zst(first), zst(second)].concat()),
+            // Without a telling name, the content decides.
+            ("-".to_owned(), text.clone().into_bytes()),
+            ("-".to_owned(), gzip(&text)),
+            ("stream".to_owned(), zst(&text)),
+            (name.to_owned(), ["\u{feff}", &text].concat().into_bytes()),
+        ];
+        for (variant, bytes) in variants {
+            assert_eq!(rows(&variant, bytes), expected, "{name} as {variant}");
+        }
+    }
+}
+
+#[test]
+fn special_cases_are_read_as_written() {
+    let text: Vec<String> = molecules(rows("special.jsonl", SPECIAL)).iter().map(show).collect();
+    golden::check("corpus", "special_cases", text.join("\n"));
+}
+
+#[test]
+fn json_rows_come_in_every_accepted_form() {
+    let fields = JsonFields { name: "id".into(), smiles: "canonical".into(), ..JsonFields::default() };
+    let options = CorpusOptions { fields, ..CorpusOptions::default() };
+    let lines = [
+        r#"{"id":7,"canonical":"CO","conformers":[[0.1234567891234,1e-05,-0.0],[1.1558,2,-3e1]],"n_atoms":2}"#,
+        r#"{"canonical":"C\u0043","enriched":["[C]<0,0,0>[C]<1,0,0>","[C]<0,0,0>[C]<2,0,0>"],"other":{"a":[null]}}"#,
+        r#" { "enriched" : "[CONFORMER][C]<0,0,0>[/CONFORMER]" , "conformers" : null } "#,
+    ];
+    let rows = rows_with("a.jsonl", lines.join("\n").as_bytes(), &options);
+    let text: Vec<String> = rows.iter().map(|row| show_row(row.as_ref().unwrap())).collect();
+    golden::check("corpus", "json_forms", text.join("\n"));
+}
+
+#[test]
+fn xyz_comments_and_columns_come_in_every_accepted_form() {
+    let frames = "2\nCO\nC 0 0 0\nO 1.4 0 0\n\n\
+        2\n\"C=O\" formaldehyde\nC 0 0 0\nO 1.2 0 0\n\
+        3\nenergy=-76.4 SMILES='O' Name=\"heavy only\"\nO 0 0 0.1\nH 0 0.76 -0.47\nH 0 -0.76 -0.47\n\
+        2\nProperties=id:I:1:pos:R:3:forces:R:3:species:S:1 smiles=\"[H]Cl\"\n1 0 0 0 9 9 9 H\n2 1.27 0 0 9 9 9 Cl\n";
+    let text: Vec<String> = molecules(rows("a.xyz", frames)).iter().map(show).collect();
+    golden::check("corpus", "xyz_forms", text.join("\n"));
+}
+
+#[test]
+fn a_smiles_in_another_order_is_paired_by_the_graph() {
+    // Acetaldehyde with its oxygen first and a hydrogen between the heavy atoms.
+    let record = V2000_ACETALDEHYDE.replace("@SMILES", "CC=O");
+    let [molecule] = &molecules(rows("a.sdf", record))[..] else { panic!() };
+    assert_eq!(show(molecule), "acetaldehyde CC=O\n  -0.9481 -0.7001 0\n  0 0.4641 0\n  1.2181 0.3612 0");
+}
+
+#[test]
+fn v3000_reads_as_v2000() {
+    let v2000 = V2000_ACETALDEHYDE.replace("@SMILES", "CC=O");
+    let v3000 = V3000_ACETALDEHYDE;
+    let graph = CorpusOptions { smiles: SmilesSource::Graph, ..CorpusOptions::default() };
+    for options in [CorpusOptions::default(), graph] {
+        let expected = molecules(rows_with("a.sdf", v2000.as_bytes(), &options));
+        assert_eq!(molecules(rows_with("a.mol", v3000.as_bytes(), &options)), expected);
+    }
+}
+
+/// SMILES from the graph: elements and distances of bonded atoms show that every coordinate is on its own atom.
+#[test]
+fn a_graph_smiles_carries_the_coordinates_of_its_atoms() {
+    let options = CorpusOptions { smiles: SmilesSource::Graph, ..CorpusOptions::default() };
+    let from_graph = molecules(rows_with("drugs.sdf", DRUGS12.as_bytes(), &options));
+    let mut text = String::new();
+    for (graph, given) in from_graph.iter().zip(first_drugs()) {
+        writeln!(
+            text,
+            "{}\n  given {}\n  graph {}",
+            graph.name.as_ref().unwrap(),
+            given.smiles,
+            graph.smiles
+        )
+        .unwrap();
+        assert_eq!(placed(graph), placed(&given), "{}", graph.smiles);
+    }
+    golden::check("corpus", "graph_smiles", text);
+}
+
+/// Each atom's element with its position, sorted: the same for two writings of one molecule.
+fn placed(molecule: &Molecule) -> Vec<(String, Position)> {
+    let smiles = Smiles::parse(&molecule.smiles).unwrap();
+    let elements = smiles.atoms().iter().map(|atom| atom.symbol.of(&molecule.smiles).to_ascii_uppercase());
+    let mut placed: Vec<_> = elements.zip(molecule.conformers[0].iter().copied()).collect();
+    placed.sort();
+    placed
+}
+
+pub(crate) fn show_row(row: &Row) -> String {
+    match row {
+        Row::Molecule(molecule) => show(molecule),
+        Row::Enriched(EnrichedRow { name, smiles, text }) => format!("{name:?} {smiles:?} {text}"),
+    }
+}
+
+fn show(molecule: &Molecule) -> String {
+    let mut text = format!("{} {}", molecule.name.as_deref().unwrap_or("-"), molecule.smiles);
+    for (index, conformer) in molecule.conformers.iter().enumerate() {
+        if index > 0 {
+            text += "\n  --";
+        }
+        for [x, y, z] in conformer {
+            write!(text, "\n  {x} {y} {z}").unwrap();
+        }
+    }
+    text
+}
+
+pub(crate) const V2000_ACETALDEHYDE: &str = "acetaldehyde
+  by hand
+
+  7  6  0  0  0  0  0  0  0  0999 V2000
+    1.2181    0.3612    0.0000 O   0  0  0  0  0  0  0  0  0  0  0  0
+    0.0000    0.4641    0.0000 C   0  0  0  0  0  0  0  0  0  0  0  0
+   -0.4772    1.4653    0.0000 H   0  0  0  0  0  0  0  0  0  0  0  0
+   -0.9481   -0.7001    0.0000 C   0  0  0  0  0  0  0  0  0  0  0  0
+   -0.3859   -1.6342    0.0000 H   0  0  0  0  0  0  0  0  0  0  0  0
+   -1.5963   -0.6525    0.8809 H   0  0  0  0  0  0  0  0  0  0  0  0
+   -1.5963   -0.6525   -0.8809 H   0  0  0  0  0  0  0  0  0  0  0  0
+  2  1  2  0
+  3  2  1  0
+  4  2  1  0
+  5  4  1  0
+  6  4  1  0
+  7  4  1  0
+M  END
+>  <smiles>  (1)
+@SMILES
+
+$$$$
+";
+
+const V3000_ACETALDEHYDE: &str = "acetaldehyde
+  by hand
+
+  0  0  0     0  0            999 V3000
+M  V30 BEGIN CTAB
+M  V30 COUNTS 7 6 0 0 0
+M  V30 BEGIN ATOM
+M  V30 1 O 1.2181 0.3612 0.0000 0
+M  V30 2 C 0.0000 0.4641 0.0000 0
+M  V30 3 H -0.4772 1.4653 0.0000 0
+M  V30 4 C -0.9481 -0.7001 0.0000 0
+M  V30 5 H -0.3859 -1.6342 0.0000 0
+M  V30 6 H -1.5963 -0.6525 0.8809 0 -
+M  V30 CHG=0
+M  V30 7 H -1.5963 -0.6525 -0.8809 0
+M  V30 END ATOM
+M  V30 BEGIN BOND
+M  V30 1 2 2 1
+M  V30 2 1 3 2
+M  V30 3 1 4 2
+M  V30 4 1 5 4
+M  V30 5 1 6 4
+M  V30 6 1 7 4
+M  V30 END BOND
+M  V30 END CTAB
+M  END
+> <SMILES>
+CC=O
+
+$$$$
+";
