@@ -184,10 +184,13 @@ pub(super) fn tell_changed_numbers(base: &Tokenizer, overlaid: &Tokenizer) -> Re
     if changed.is_empty() {
         return Ok(());
     }
-    let mut text =
-        format!("warning: the added tokens of {} change how plain coordinates are tokenized:\n", overlaid.name());
+    let mut text = format!(
+        "warning: the added tokens of {} change how plain coordinates are tokenized:\n",
+        overlaid.name()
+    );
     for number in changed.iter().take(3) {
-        text += &format!("  {}  was {}  is {}\n", number.text, number.before.join("·"), number.after.join("·"));
+        text +=
+            &format!("  {}  was {}  is {}\n", number.text, number.before.join("·"), number.after.join("·"));
     }
     text += "hint: a model trained before they were added has never seen these tokens in a number\n";
     Ok(std::io::stderr().write_all(text.as_bytes())?)
@@ -373,7 +376,11 @@ fn json_fields(text: &str) -> Result<JsonFields, String> {
             "conformers" => &mut fields.conformers,
             "canonical" => &mut fields.canonical,
             "enriched" => &mut fields.enriched,
-            _ => return Err(format!("no field {name:?}; there are name, smiles, conformers, canonical, enriched")),
+            _ => {
+                return Err(format!(
+                    "no field {name:?}; there are name, smiles, conformers, canonical, enriched"
+                ));
+            }
         };
         field.clone_into(slot);
     }

@@ -88,28 +88,43 @@ fn histogram(tokenizer: &TokenizerReport, format: Format) -> String {
 }
 
 fn drift_table(tokenizer: &TokenizerReport, format: Format) -> String {
-    let mut table = Table::new("Drift: placeholder tokens minus coordinate tokens", &[0],
+    let mut table = Table::new(
+        "Drift: placeholder tokens minus coordinate tokens",
+        &[0],
         &[
-            "placeholder", "tokens", "mean", "min", "p05", "p50", "p95", "max", "shorter: junk", "longer: cut",
-            "junk/hole", "lost/hole", "junk/molecule", "lost/molecule",
+            "placeholder",
+            "tokens",
+            "mean",
+            "range",
+            "p05 p50 p95",
+            "shorter: junk",
+            "longer: cut",
+            "junk/hole",
+            "lost/hole",
         ],
     );
     for placeholder in &tokenizer.placeholders {
         let drift = &placeholder.drift_distribution;
         let tokens: Vec<String> = placeholder.tokens_in_context.keys().map(ToString::to_string).collect();
-        let mut row = vec![placeholder.facts.text.clone(), tokens.join(" or "), format!("{:.3}", drift.mean)];
-        row.extend([drift.min, drift.p05, drift.p50, drift.p95, drift.max].map(|value| value.to_string()));
-        row.extend([placeholder.under.share, placeholder.over.share].map(percent));
-        row.extend([placeholder.junk_per_hole, placeholder.lost_per_hole].map(|value| format!("{value:.3}")));
-        row.extend([placeholder.junk_per_molecule, placeholder.lost_per_molecule].map(figure));
-        table.row(row);
+        table.row(vec![
+            placeholder.facts.text.clone(),
+            tokens.join(" or "),
+            format!("{:+.3}", drift.mean),
+            format!("{}..{}", drift.min, drift.max),
+            format!("{} {} {}", drift.p05, drift.p50, drift.p95),
+            percent(placeholder.under.share),
+            percent(placeholder.over.share),
+            format!("{:.3}", placeholder.junk_per_hole),
+            format!("{:.3}", placeholder.lost_per_hole),
+        ]);
     }
     table.render(format)
 }
 
 fn why(placeholder: &PlaceholderReport, format: Format) -> String {
     let title = format!("Why: holes against {}", placeholder.facts.text);
-    let mut table = Table::new(title, &[0, 1], &["", "", "holes", "mean tokens", "shorter: junk", "longer: cut"]);
+    let mut table =
+        Table::new(title, &[0, 1], &["", "", "holes", "mean tokens", "shorter: junk", "longer: cut"]);
     for split in &placeholder.splits {
         for group in &split.groups {
             table.row(vec![
@@ -132,15 +147,30 @@ fn positions(tokenizer: &TokenizerReport, format: Format) -> String {
         row.extend([rates.tokens, rates.copy, rates.free, rates.border].map(|rate| format!("{rate:.2}")));
         table.row(row);
     }
-    let mut examples = Table::new("Position templates", &[0],
-        &["placeholder P", "<P>", "FREE", "[C]<P>=[O]<P>", "FREE", "COPY", "blocklist writes/molecule", "allowlist writes/molecule"],
+    let mut examples = Table::new(
+        "Position templates, and logits overwritten per molecule",
+        &[0],
+        &[
+            "placeholder P",
+            "<P>",
+            "FREE",
+            "[C]<P>=[O]<P>",
+            "FREE",
+            "COPY",
+            "blocklist writes",
+            "allowlist writes",
+        ],
     );
     for placeholder in &tokenizer.placeholders {
         let facts = &placeholder.facts;
         let mut row = vec![facts.text.clone()];
-        let figures = [facts.block_tokens, facts.block_free, facts.pair_tokens, facts.pair_free, facts.pair_copy];
+        let figures =
+            [facts.block_tokens, facts.block_free, facts.pair_tokens, facts.pair_free, facts.pair_copy];
         row.extend(figures.map(count));
-        row.extend([placeholder.blocklist_writes_per_molecule, placeholder.allowlist_writes_per_molecule].map(figure));
+        row.extend(
+            [placeholder.blocklist_writes_per_molecule, placeholder.allowlist_writes_per_molecule]
+                .map(figure),
+        );
         examples.row(row);
     }
     table.render(format)
@@ -170,10 +200,13 @@ fn borders(borders: &BorderReport, format: Format) -> String {
         text += &table.render(format);
     }
     if !borders.examples.is_empty() {
-        let mut table = Table::new("Literals that the sign re-tokenizes", &[0, 1, 2],
+        let mut table = Table::new(
+            "Literals that the sign re-tokenizes",
+            &[0, 1, 2],
             &["literal", "before a digit", "before a minus", "occurrences"],
         );
-        let pieces = |pieces: &[String]| pieces.iter().map(|piece| quoted(piece)).collect::<Vec<_>>().join(" ");
+        let pieces =
+            |pieces: &[String]| pieces.iter().map(|piece| quoted(piece)).collect::<Vec<_>>().join(" ");
         for example in &borders.examples {
             table.row(vec![
                 quoted(&example.literal),
@@ -195,8 +228,19 @@ fn costs(report: &Report, format: Format) -> String {
         model.samples,
         model.batch
     );
-    let mut table = Table::new(title, &[0, 1, 2],
-        &["tokenizer", "format", "placeholder", "junk passes/molecule", "s/molecule", "s/run", "share of passes"],
+    let mut table = Table::new(
+        title,
+        &[0, 1, 2],
+        &[
+            "tokenizer",
+            "format",
+            "placeholder",
+            "lost/molecule",
+            "junk/molecule",
+            "s/molecule",
+            "s/run",
+            "of passes",
+        ],
     );
     for tokenizer in &report.tokenizers {
         for placeholder in &tokenizer.placeholders {
@@ -205,6 +249,7 @@ fn costs(report: &Report, format: Format) -> String {
                 tokenizer.name.clone(),
                 tokenizer.number_format.clone(),
                 placeholder.facts.text.clone(),
+                figure(placeholder.lost_per_molecule),
                 figure(cost.junk_passes_per_molecule),
                 figure(cost.seconds_per_molecule),
                 figure(cost.seconds_per_run),
@@ -232,21 +277,29 @@ fn side_by_side(report: &Report, format: Format) -> String {
         ("masking writes per molecule", |t| of_first(t, |p| p.blocklist_writes_per_molecule)),
         ("junk seconds per run", |t| of_first(t, |p| p.cost.seconds_per_run)),
     ];
-    let names: Vec<String> =
-        report.tokenizers.iter().map(|tokenizer| format!("{} {}", tokenizer.name, tokenizer.number_format)).collect();
+    let names: Vec<String> = report
+        .tokenizers
+        .iter()
+        .map(|tokenizer| format!("{} {}", tokenizer.name, tokenizer.number_format))
+        .collect();
     let header: Vec<&str> = std::iter::once("").chain(names.iter().map(String::as_str)).collect();
     let placeholder = report
         .tokenizers
         .first()
         .and_then(|tokenizer| tokenizer.placeholders.first())
         .map_or("", |placeholder| placeholder.facts.text.as_str());
-    let mut table = Table::new(format!("Side by side (placeholder {placeholder}; × is the ratio to the first)"), &[0], &header);
+    let mut table = Table::new(
+        format!("Side by side (placeholder {placeholder}; × is the ratio to the first)"),
+        &[0],
+        &header,
+    );
     for (label, value_of) in rows {
         let mut cells = vec![label.to_owned()];
         let base = report.tokenizers.first().map_or(0.0, value_of);
         for (index, tokenizer) in report.tokenizers.iter().enumerate() {
             let value = value_of(tokenizer);
-            let ratio = if index > 0 && base > 0.0 { format!("  ×{:.2}", value / base) } else { String::new() };
+            let ratio =
+                if index > 0 && base > 0.0 { format!("  ×{:.2}", value / base) } else { String::new() };
             cells.push(figure(value) + &ratio);
         }
         table.row(cells);

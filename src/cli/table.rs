@@ -1,8 +1,11 @@
 //! Tables and histograms, for the terminal and for Markdown.
 
-use comfy_table::{CellAlignment, ContentArrangement, presets};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, TableStyle, presets};
 
 use super::Format;
+
+/// A rule under the header and nothing else.
+const PLAIN: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// A table with a title. Figures stand right, text columns left.
 pub(super) struct Table {
@@ -35,7 +38,7 @@ impl Table {
                 format!("### {}\n\n", self.title)
             }
             Format::Text | Format::Json => {
-                self.table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+                self.table.load_style(PLAIN);
                 format!("{}\n", self.title)
             }
         };

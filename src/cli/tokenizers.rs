@@ -155,7 +155,11 @@ impl ShowArgs {
                 Format::Markdown => format!("`{token}`"),
                 Format::Text | Format::Json => token.to_owned(),
             };
-            table.row(vec![piece.id.to_string(), code(&piece.token), format!("{}..{}", piece.start, piece.end)]);
+            table.row(vec![
+                piece.id.to_string(),
+                code(&piece.token),
+                format!("{}..{}", piece.start, piece.end),
+            ]);
         }
         output::print(&format!("{}{joined}\n", table.render(global.format)))
     }

@@ -92,7 +92,8 @@ impl<'t> Analysis<'t> {
         let reader = EnrichedReader::new(&tags);
         let counter =
             |tokenizer| Counter::new(tokenizer, &options.placeholders, options.formats.len(), options.exact);
-        let worker = || Worker { counters: tokenizers.iter().map(counter).collect(), reader: reader.clone(), options };
+        let worker =
+            || Worker { counters: tokenizers.iter().map(counter).collect(), reader: reader.clone(), options };
         let workers = (0..pool.current_num_threads()).map(|_| Mutex::new(worker())).collect();
         Ok(Self { options, pool, workers, input: InputCounts::default() })
     }
@@ -185,7 +186,9 @@ impl Worker<'_> {
         let rows = record.parse();
         let mut outcome = Outcome { rows: rows.len() as u64, rejected: Vec::new() };
         for row in rows {
-            match row.and_then(|row| self.texts(&row).map_err(|error| record.reject(RowFault::Text(error.to_string())))) {
+            match row.and_then(|row| {
+                self.texts(&row).map_err(|error| record.reject(RowFault::Text(error.to_string())))
+            }) {
                 Ok(texts) => texts.iter().try_for_each(|(format, text)| self.count_text(*format, text))?,
                 Err(error) => outcome.rejected.push(error),
             }

@@ -189,7 +189,12 @@ impl<'t> Counter<'t> {
             occurrences.push(index);
             start = hole.span.end;
         }
-        occurrences.push(self.literal(source, ByteSpan { start, end: ByteSpan::new(0, source.len()).end }, 0, true)?);
+        occurrences.push(self.literal(
+            source,
+            ByteSpan { start, end: ByteSpan::new(0, source.len()).end },
+            0,
+            true,
+        )?);
         let tally = &mut self.tallies[format];
         tally.encoded += 1;
         tally.tokens += encoding.ids.len() as u64;
@@ -216,10 +221,8 @@ impl<'t> Counter<'t> {
         let first = span.start == 0;
         let literal = span.of(source);
         let hole = ByteSpan::new(literal.len(), whole.len());
-        let tokens = self
-            .runs
-            .encode(whole, first, last)?
-            .map(|encoding| place(&encoding, &[hole], &mut [0]));
+        let tokens =
+            self.runs.encode(whole, first, last)?.map(|encoding| place(&encoding, &[hole], &mut [0]));
         let class = self.placeholder_class(literal, first)?;
         let index = self.literals.len();
         self.literals.push(Literal {
@@ -258,7 +261,11 @@ impl<'t> Counter<'t> {
     ///
     /// # Errors
     /// [`DriftError::Tokenizer`] if the tokenizer refuses a literal.
-    pub fn finish(mut self, formats: &[Option<NumberFormat>], tags: &Tags) -> Result<Vec<Partial>, DriftError> {
+    pub fn finish(
+        mut self,
+        formats: &[Option<NumberFormat>],
+        tags: &Tags,
+    ) -> Result<Vec<Partial>, DriftError> {
         let tokenizer = TokenizerFacts::of(self.tokenizer);
         let placeholders = PlaceholderFacts::all(self.tokenizer, self.placeholders)?;
         std::mem::take(&mut self.tallies)
@@ -305,7 +312,9 @@ impl<'t> Counter<'t> {
             if count > 0 {
                 let counts = match partial.literals.entry(literal.text.to_string()) {
                     std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-                    std::collections::btree_map::Entry::Vacant(new) => new.insert(self.literal_facts(literal)?),
+                    std::collections::btree_map::Entry::Vacant(new) => {
+                        new.insert(self.literal_facts(literal)?)
+                    }
                 };
                 *counts.openings.entry(literal.opening.to_string()).or_default() += count;
             }
@@ -324,11 +333,14 @@ impl<'t> Counter<'t> {
         let pieces = |after: &str| -> Result<Vec<String>, TokenizerError> {
             let text = format!("{before}{}{after}", literal.text);
             let encoding = self.tokenizer.encode(&text)?;
-            let touching = encoding.spans.iter().filter(|token| token.start < span.end && token.end > span.start);
+            let touching =
+                encoding.spans.iter().filter(|token| token.start < span.end && token.end > span.start);
             Ok(touching.map(|token| token.of(&text).to_owned()).collect())
         };
         Ok(match literal.text.ends_with('<') {
-            true => LiteralCount { before_digit: pieces("0")?, before_minus: pieces("-0")?, ..Default::default() },
+            true => {
+                LiteralCount { before_digit: pieces("0")?, before_minus: pieces("-0")?, ..Default::default() }
+            }
             false => LiteralCount { before_digit: pieces("")?, ..Default::default() },
         })
     }

@@ -28,7 +28,9 @@ pub enum DriftError {
         real: String,
     },
     /// Two partial counts of the same name come from different tokenizers.
-    #[error("{name}: one part was counted with tokenizer {left}, the other with {right}; count both with the same tokenizer")]
+    #[error(
+        "{name}: one part was counted with tokenizer {left}, the other with {right}; count both with the same tokenizer"
+    )]
     OtherTokenizer {
         /// The name both carry.
         name: String,

@@ -17,11 +17,13 @@ pub use analysis::{Analysis, AnalysisOptions, Progress, Rejected};
 pub use cost::{Cost, CostModel};
 pub use counter::Counter;
 pub use error::DriftError;
-pub use partial::{HoleCount, InputCounts, LiteralCount, Partial, PartialFile, PlaceholderFacts, TokenizerFacts};
+pub use partial::{
+    HoleCount, InputCounts, LiteralCount, Partial, PartialFile, PlaceholderFacts, TokenizerFacts,
+};
 pub use processors::{allowlist, blocklist};
 pub use report::{
-    BorderReport, Distribution, LiteralExample, MixtureReport, PlaceholderReport, Report, Share, SplitGroup, SplitReport,
-    Straddling, TokenRates, TokenizerReport,
+    BorderReport, Distribution, LiteralExample, MixtureReport, PlaceholderReport, Report, Share, SplitGroup,
+    SplitReport, Straddling, TokenRates, TokenizerReport,
 };
 
 /// The placeholders of the two processors in use: blocklist (four decimals) and allowlist (three).

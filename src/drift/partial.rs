@@ -237,7 +237,8 @@ impl PlaceholderFacts {
         let count = |example: &str| -> Result<(u64, u64), TokenizerError> {
             let encoding = tokenizer.encode(example)?;
             let holes = || example.match_indices(text).map(|(at, _)| ByteSpan::new(at, at + text.len()));
-            let free = encoding.spans.iter().filter(|&&token| holes().any(|hole| hole.contains(token))).count();
+            let free =
+                encoding.spans.iter().filter(|&&token| holes().any(|hole| hole.contains(token))).count();
             Ok((encoding.ids.len() as u64, free as u64))
         };
         let (block_tokens, block_free) = count(&format!("<{text}>"))?;
@@ -300,11 +301,16 @@ mod as_text {
 
     use crate::text::NumberFormat;
 
-    pub(super) fn serialize<S: Serializer>(format: &Option<NumberFormat>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        format: &Option<NumberFormat>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         format.map(|format| format.to_string()).serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NumberFormat>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<NumberFormat>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
         text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
     }
@@ -318,7 +324,10 @@ mod as_rows {
 
     use super::HoleCount;
 
-    pub(super) fn serialize<S: Serializer>(holes: &BTreeMap<HoleCount, u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        holes: &BTreeMap<HoleCount, u64>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         holes.iter().collect::<Vec<_>>().serialize(serializer)
     }
 

@@ -183,6 +183,8 @@ pub struct SplitGroup {
     pub holes: u64,
     /// Their mean tokens.
     pub mean_tokens: f64,
+    /// They themselves by the number of tokens wholly inside.
+    pub hole_tokens: BTreeMap<u32, u64>,
     /// Those shorter than the placeholder.
     pub under: Share,
     /// Those longer.
@@ -231,7 +233,6 @@ pub struct LiteralExample {
 /// How many sign-dependent literals are shown.
 const EXAMPLES: usize = 5;
 
-
 impl Report {
     /// The schema of the JSON form.
     pub const SCHEMA: &str = "tplc.analyze/1";
@@ -239,7 +240,8 @@ impl Report {
     /// The report of these counts.
     #[must_use]
     pub fn new(counts: &PartialFile, cost_model: CostModel) -> Self {
-        let tokenizers = counts.partials.iter().map(|partial| TokenizerReport::new(partial, &cost_model)).collect();
+        let tokenizers =
+            counts.partials.iter().map(|partial| TokenizerReport::new(partial, &cost_model)).collect();
         Self { schema: Self::SCHEMA, input: counts.input.clone(), cost_model, tokenizers }
     }
 }
@@ -278,7 +280,9 @@ impl TokenizerReport {
             border_tokens,
             per_atom: rates(counts.atoms),
             per_molecule: rates(counts.conformers),
-            hole_distribution: Distribution::of(hole_tokens.iter().map(|(&tokens, &holes)| (i64::from(tokens), holes))),
+            hole_distribution: Distribution::of(
+                hole_tokens.iter().map(|(&tokens, &holes)| (i64::from(tokens), holes)),
+            ),
             hole_tokens,
             blocked_ids: counts.tokenizer.blocked,
             allowed_ids: counts.tokenizer.allowed,
@@ -312,7 +316,8 @@ impl PlaceholderReport {
             drift.iter().map(|(&drift, &holes)| (drift * sign).max(0).unsigned_abs() * holes).sum()
         };
         let (junk_tokens, lost_tokens) = (total(1), total(-1));
-        let positions: u64 = tokens_in_context.iter().map(|(&tokens, &holes)| u64::from(tokens) * holes).sum();
+        let positions: u64 =
+            tokens_in_context.iter().map(|(&tokens, &holes)| u64::from(tokens) * holes).sum();
         let free_positions_per_molecule = ratio(positions, counts.conformers);
         let junk_per_molecule = ratio(junk_tokens, counts.conformers);
         let width = counts.tokenizer.logits_width.map_or(counts.tokenizer.vocabulary, u64::from);
@@ -360,24 +365,36 @@ fn splits(counts: &Partial, format: &DetectedFormat, drift: impl Fn(&HoleCount) 
     traits
         .into_iter()
         .map(|(by, value_of)| {
-            let mut groups: BTreeMap<i64, [u64; 4]> = BTreeMap::new();
+            // By value, then by drift and tokens.
+            let mut groups: BTreeMap<i64, BTreeMap<(i64, u32), u64>> = BTreeMap::new();
             for (hole, &holes) in &counts.holes {
-                let [all, tokens, under, over] = groups.entry(value_of(hole)).or_default();
-                *all += holes;
-                *tokens += holes * u64::from(hole.tokens);
-                *under += if drift(hole) > 0 { holes } else { 0 };
-                *over += if drift(hole) < 0 { holes } else { 0 };
+                let group = groups.entry(value_of(hole)).or_default();
+                *group.entry((drift(hole), hole.tokens)).or_default() += holes;
             }
-            let group = |(value, [holes, tokens, under, over]): (i64, [u64; 4])| SplitGroup {
-                value: match (by.starts_with("sign"), value) {
-                    (true, 0) => "+".to_owned(),
-                    (true, _) => "-".to_owned(),
-                    (false, value) => value.to_string(),
-                },
-                holes,
-                mean_tokens: ratio(tokens, holes),
-                under: Share::new(under, holes),
-                over: Share::new(over, holes),
+            let group = |(value, kinds): (i64, BTreeMap<(i64, u32), u64>)| {
+                let holes_where = |wanted: fn(i64) -> bool| -> u64 {
+                    kinds.iter().filter(|((drift, _), _)| wanted(*drift)).map(|(_, holes)| holes).sum()
+                };
+                let holes = holes_where(|_| true);
+                let mut hole_tokens = BTreeMap::new();
+                for (&(_, tokens), &holes) in &kinds {
+                    *hole_tokens.entry(tokens).or_default() += holes;
+                }
+                SplitGroup {
+                    value: match (by.starts_with("sign"), value) {
+                        (true, 0) => "+".to_owned(),
+                        (true, _) => "-".to_owned(),
+                        (false, value) => value.to_string(),
+                    },
+                    holes,
+                    mean_tokens: ratio(
+                        hole_tokens.iter().map(|(&tokens, holes)| u64::from(tokens) * holes).sum(),
+                        holes,
+                    ),
+                    under: Share::new(holes_where(|drift| drift > 0), holes),
+                    over: Share::new(holes_where(|drift| drift < 0), holes),
+                    hole_tokens,
+                }
             };
             SplitReport { by, groups: groups.into_iter().map(group).collect() }
         })

@@ -64,7 +64,12 @@ impl<'t> RunTable<'t> {
     /// The tokens of a part of a text, as the tables have them; `None` if a run of it is not clean.
     ///
     /// `first` and `last` tell whether the part begins and ends its text.
-    pub(super) fn encode(&mut self, part: &str, first: bool, last: bool) -> Result<Option<Encoding>, TokenizerError> {
+    pub(super) fn encode(
+        &mut self,
+        part: &str,
+        first: bool,
+        last: bool,
+    ) -> Result<Option<Encoding>, TokenizerError> {
         let mut encoding = Encoding { ids: Vec::new(), spans: Vec::new() };
         let mut runs = runs(part).peekable();
         while let Some(run) = runs.next() {
@@ -91,7 +96,8 @@ pub(super) fn runs(text: &str) -> impl Iterator<Item = ByteSpan> {
     let mut start = 0;
     std::iter::from_fn(move || {
         let digit = bytes.get(start)?.is_ascii_digit();
-        let length = bytes[start..].iter().position(|b| b.is_ascii_digit() != digit).unwrap_or(bytes.len() - start);
+        let length =
+            bytes[start..].iter().position(|b| b.is_ascii_digit() != digit).unwrap_or(bytes.len() - start);
         let run = ByteSpan::new(start, start + length);
         start += length;
         Some(run)
@@ -109,7 +115,9 @@ fn frames(run: &str, place: Place) -> &'static [(&'static str, &'static str)] {
     match (place, digits) {
         (Place::First, true) => &[("", "."), ("", "[C]<")],
         (Place::First, false) => &[("", "0"), ("", "1234")],
-        (Place::Inner, true) => &[("[C]<", "."), ("<0.", ","), ("<-0.", ">[C]"), ("[C]<1,-", ","), (">", "[C]"), ("[", "C]")],
+        (Place::Inner, true) => {
+            &[("[C]<", "."), ("<0.", ","), ("<-0.", ">[C]"), ("[C]<1,-", ","), (">", "[C]"), ("[", "C]")]
+        }
         (Place::Inner, false) => &[("0", "0"), ("12", "1"), ("1234", "56")],
         (Place::Last, true) => &[(">", ""), (">%", "")],
         (Place::Last, false) => &[("0", ""), ("1234", "")],
@@ -155,10 +163,7 @@ mod tests {
     fn cuts_between_digits_and_all_else() {
         let text = "[13CH3]<-1.25,0,3>1[C]<";
         let cut: Vec<&str> = runs(text).map(|run| run.of(text)).collect();
-        assert_eq!(
-            cut,
-            ["[", "13", "CH", "3", "]<-", "1", ".", "25", ",", "0", ",", "3", ">", "1", "[C]<"]
-        );
+        assert_eq!(cut, ["[", "13", "CH", "3", "]<-", "1", ".", "25", ",", "0", ",", "3", ">", "1", "[C]<"]);
         assert_eq!(runs("").count(), 0);
     }
 

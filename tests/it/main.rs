@@ -7,6 +7,8 @@ mod corpus_inputs;
 #[cfg(feature = "parquet")]
 mod corpus_parquet;
 mod corpus_properties;
+mod drift;
 mod golden;
+mod layers;
 mod smiles;
 mod text;

@@ -1,0 +1,217 @@
+use std::fmt::Write;
+
+use proptest::prelude::*;
+use tplc::{
+    corpus::{Corpus, CorpusFormat, CorpusOptions, Record},
+    drift::{Analysis, AnalysisOptions, CostModel, Partial, PartialFile, Progress, Rejected, Report},
+    text::NumberFormat,
+    tokenizer::{AddedTokens, Tokenizer, TokenizerSource, embedded},
+};
+
+use crate::golden;
+
+struct Silent;
+
+impl Progress for Silent {
+    fn rejected(&mut self, rejected: Rejected<'_>) {
+        panic!("{}", rejected.error);
+    }
+    fn advanced(&mut self, _: u64) {}
+}
+
+fn load(name: &str) -> Tokenizer {
+    name.parse::<TokenizerSource>().unwrap().load(&[]).unwrap()
+}
+
+fn both_formats() -> Vec<Option<NumberFormat>> {
+    vec![Some(NumberFormat::fixed(4)), Some(NumberFormat::trimmed(4))]
+}
+
+fn analyze_corpus(tokenizers: &[Tokenizer], corpus: &str, options: &AnalysisOptions) -> PartialFile {
+    let corpus = Corpus::open(&[corpus.to_owned()], &CorpusOptions::default()).unwrap();
+    let mut analysis = Analysis::new(tokenizers, options).unwrap();
+    analysis.run(corpus.records(), &mut Silent).unwrap();
+    analysis.finish().unwrap()
+}
+
+fn analyze_lines(tokenizers: &[Tokenizer], lines: &[String], options: &AnalysisOptions) -> PartialFile {
+    let records = lines.iter().zip(1..).map(|(line, number)| {
+        let bytes = line.clone().into_bytes();
+        Ok(Record::new("lines", number, CorpusFormat::Enriched, bytes, &CorpusOptions::default()))
+    });
+    let mut analysis = Analysis::new(tokenizers, options).unwrap();
+    analysis.run(records, &mut Silent).unwrap();
+    analysis.finish().unwrap()
+}
+
+/// The same counts, however they were made.
+fn counts_alone(mut file: PartialFile) -> Vec<Partial> {
+    for partial in &mut file.partials {
+        (partial.encoded, partial.verified) = (0, 0);
+    }
+    file.partials
+}
+
+/// Every embedded tokenizer, every conformer of the reference corpus, both formats: the tables agree with the
+/// tokenizer token for token, and the published figures come out.
+#[test]
+fn reference_corpus_figures_and_full_verification() {
+    let tokenizers: Vec<Tokenizer> = embedded().map(|known| load(known.name)).collect();
+    let options = AnalysisOptions { formats: both_formats(), verify: 1.0, ..AnalysisOptions::default() };
+    let counts = analyze_corpus(&tokenizers, "reference:drugs", &options);
+    let report = Report::new(&counts, CostModel::default());
+    let mut text = format!(
+        "{:<15} {:<9} | {:<21} {:>3} {:>4} {:>13} {:>4} {:>4} | {:>8} {:>8} {:>6} | {:>10}\n",
+        "tokenizer", "format", "placeholder P", "<P>", "FREE", "[C]<P>=[O]<P>", "FREE", "COPY", "shorter", "longer", "mean", "tokens/atom"
+    );
+    for tokenizer in &report.tokenizers {
+        assert_eq!((tokenizer.conformers, tokenizer.atoms), (4_463, 117_491));
+        assert_eq!((tokenizer.verified, tokenizer.encoded), (4_463, 0), "{}", tokenizer.name);
+        for placeholder in &tokenizer.placeholders {
+            let facts = &placeholder.facts;
+            writeln!(
+                text,
+                "{:<15} {:<9} | {:<21} {:>3} {:>4} {:>13} {:>4} {:>4} | {:>7.2}% {:>7.2}% {:>6.2} | {:>10.2}",
+                tokenizer.name,
+                tokenizer.number_format,
+                facts.text,
+                facts.block_tokens,
+                facts.block_free,
+                facts.pair_tokens,
+                facts.pair_free,
+                facts.pair_copy,
+                placeholder.under.share * 100.0,
+                placeholder.over.share * 100.0,
+                placeholder.drift_distribution.mean,
+                tokenizer.per_atom.tokens,
+            )
+            .unwrap();
+        }
+    }
+    golden::check("drift", "reference_corpus", text);
+}
+
+/// The slow, obvious way gives the same counts: every text encoded whole, every token placed by its span.
+#[test]
+fn tables_and_whole_encoding_count_the_same() {
+    let tokenizers = ["qwen3", "llama3-chem", "deepseek-v3", "gpt-2", "phi-3"].map(load);
+    for tags in [tplc::text::Tags::none(), tplc::text::Tags::conformer()] {
+        let fast = AnalysisOptions { formats: both_formats(), verify: 1.0, tags, ..AnalysisOptions::default() };
+        let slow = AnalysisOptions { exact: true, ..fast.clone() };
+        for corpus in ["reference:g2", "corpora/samples"] {
+            let by_tables = analyze_corpus(&tokenizers, corpus, &fast);
+            assert!(by_tables.partials.iter().all(|partial| partial.atoms > 0 && partial.encoded == 0));
+            let by_encoding = analyze_corpus(&tokenizers, corpus, &slow);
+            assert!(by_encoding.partials.iter().all(|partial| partial.encoded == partial.conformers));
+            assert_eq!(counts_alone(by_tables), counts_alone(by_encoding));
+        }
+    }
+}
+
+fn lines(count: usize) -> Vec<String> {
+    let axis = |seed: usize| {
+        let nanos = (seed * 7_919_000_003) as i64 % 40_000_000_000 - 20_000_000_000;
+        NumberFormat::trimmed(4).render(tplc::corpus::Coordinate::from_nanos(nanos)).unwrap()
+    };
+    (0..count)
+        .map(|line| {
+            let hole = |atom: usize| {
+                let seed = line * 9 + atom * 3;
+                format!("<{},{},{}>", axis(seed), axis(seed + 1), axis(seed + 2))
+            };
+            format!("[C]{}=[N+]{}([13CH3]{})", hole(0), hole(1), hole(2))
+        })
+        .collect()
+}
+
+/// Nobody promised that digits and points stay apart: a tokenizer that merges them is counted by encoding, and right.
+#[test]
+fn a_tokenizer_without_the_cut_is_counted_by_encoding() {
+    let vocabulary: Vec<String> = (33u8..127).map(|byte| char::from(byte).to_string()).collect();
+    let merges = [("1", "."), ("0", "."), ("5", ","), ("<", "1"), ("3", ">"), ("2", "3")];
+    let tokens = vocabulary.into_iter().chain(merges.map(|(left, right)| format!("{left}{right}")));
+    let vocabulary: serde_json::Map<_, _> = tokens.enumerate().map(|(id, token)| (token, id.into())).collect();
+    let byte_level = serde_json::json!({
+        "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false
+    });
+    let json = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": byte_level, "post_processor": null, "decoder": byte_level,
+        "model": {"type": "BPE", "vocab": vocabulary, "merges": merges},
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("merging.json");
+    std::fs::write(&path, json.to_string()).unwrap();
+    let merging = TokenizerSource::File(path).load(&[]).unwrap();
+    let overlay = AddedTokens::read("tokenizers/overlays/qwen3-conf-binned.json").unwrap();
+    let overlay = AddedTokens { base: None, added_tokens: renumbered(&overlay, 32_011), ..overlay };
+    let binned_phi = "phi-3".parse::<TokenizerSource>().unwrap().load(&[overlay]).unwrap();
+    let tokenizers = [merging, binned_phi];
+    let fast = AnalysisOptions { verify: 1.0, ..AnalysisOptions::default() };
+    let slow = AnalysisOptions { exact: true, ..fast.clone() };
+    let by_tables = analyze_lines(&tokenizers, &lines(200), &fast);
+    assert!(by_tables.partials.iter().all(|partial| partial.encoded > 0));
+    assert!(by_tables.partials[0].borders.values().any(|border| border.text == "<1"));
+    assert_eq!(counts_alone(by_tables), counts_alone(analyze_lines(&tokenizers, &lines(200), &slow)));
+}
+
+fn renumbered(overlay: &AddedTokens, from: u32) -> Vec<tplc::tokenizer::AddedToken> {
+    let number = |(token, id): (&tplc::tokenizer::AddedToken, u32)| tplc::tokenizer::AddedToken {
+        id: Some(id),
+        ..token.clone()
+    };
+    overlay.added_tokens.iter().zip(from..).map(number).collect()
+}
+
+#[test]
+fn same_bytes_at_any_thread_count() {
+    let tokenizers = ["qwen3", "deepseek-v3"].map(load);
+    let bytes = |threads| {
+        let options = AnalysisOptions { threads, formats: both_formats(), ..AnalysisOptions::default() };
+        analyze_corpus(&tokenizers, "reference:qm9", &options).to_json().unwrap()
+    };
+    let one = bytes(1);
+    assert!(bytes(2) == one && bytes(5) == one);
+    assert_eq!(PartialFile::from_json(&one).unwrap().to_json().unwrap(), one);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn any_split_and_order_merges_to_the_same_bytes(
+        seed in proptest::collection::vec(0usize..4, 60), swap in 0usize..24,
+    ) {
+        let tokenizers = [load("gpt-2")];
+        let options = AnalysisOptions { verify: 0.5, threads: 1, ..AnalysisOptions::default() };
+        let all = lines(seed.len());
+        let whole = analyze_lines(&tokenizers, &all, &options).to_json().unwrap();
+        let mut parts: Vec<PartialFile> = (0..4)
+            .map(|part| {
+                let mine: Vec<String> =
+                    all.iter().zip(&seed).filter(|(_, of)| **of == part).map(|(line, _)| line.clone()).collect();
+                analyze_lines(&tokenizers, &mine, &options)
+            })
+            .collect();
+        parts.rotate_left(swap % 4);
+        parts.swap(0, swap / 6);
+        let mut parts = parts.into_iter();
+        let mut sum = parts.next().unwrap();
+        parts.try_for_each(|part| sum.merge(part)).unwrap();
+        prop_assert_eq!(sum.to_json().unwrap(), whole);
+    }
+}
+
+#[test]
+fn counts_of_different_runs_do_not_mix() {
+    let count = |name: &str, options: &AnalysisOptions| analyze_lines(&[load(name)], &lines(3), options);
+    let plain = AnalysisOptions::default();
+    let trimmed = AnalysisOptions { formats: vec![Some(NumberFormat::trimmed(4))], ..plain.clone() };
+    let placeholder = AnalysisOptions { placeholders: vec!["0,0,0".to_owned()], ..plain.clone() };
+    let mut faults = Vec::new();
+    for other in [count("phi-3", &plain), count("gpt-2", &trimmed), count("gpt-2", &placeholder)] {
+        faults.push(count("gpt-2", &plain).merge(other).unwrap_err().to_string());
+    }
+    faults.push(PartialFile::from_json("{}").unwrap_err().to_string());
+    faults.push(PartialFile::from_json("[C]<0,0,0>").unwrap_err().to_string());
+    golden::check("drift", "merge_faults", faults.join("\n"));
+}
