@@ -46,7 +46,9 @@ fn main() {
     let bases = || embedded().filter(|tokenizer| tokenizer.overlay().is_ok_and(|overlay| overlay.is_none()));
     for tokenizer in bases() {
         let json = original(tokenizer);
-        group.bench_function(BenchmarkId::new("embedded", tokenizer.name), |b| b.iter(|| load_embedded(tokenizer)));
+        group.bench_function(BenchmarkId::new("embedded", tokenizer.name), |b| {
+            b.iter(|| load_embedded(tokenizer))
+        });
         group.bench_function(BenchmarkId::new("crate", tokenizer.name), |b| b.iter(|| parse_json(&json)));
     }
     group.finish();

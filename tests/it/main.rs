@@ -3,3 +3,6 @@
 
 mod golden;
 mod smiles;
+mod tokenizer_embedded;
+mod tokenizer_sources;
+mod tokenizer_support;
