@@ -4,5 +4,7 @@
 mod golden;
 mod smiles;
 mod tokenizer_embedded;
+#[cfg(feature = "hub")]
+mod tokenizer_hub;
 mod tokenizer_sources;
 mod tokenizer_support;

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tplc::primitives::TokenId;
-use tplc::tokenizer::{AddedTokens, DigitHandling, TokenizerError, changed_numbers};
+use tplc::tokenizer::{AddedTokens, DigitHandling, HubConfig, TokenizerError, changed_numbers};
 
 use crate::golden;
 use crate::tokenizer_support::{BASES, UNICODE, assert_same, embedded, enriched, ids, load, try_load};
@@ -283,4 +283,40 @@ fn tokenizer_errors_say_what_and_where() {
     ];
     let lines: Vec<String> = errors.iter().map(|error| message(error, &folder)).collect();
     golden::check("tokenizer", "errors", lines.join("\n"));
+}
+
+#[test]
+fn tokenizer_hub_settings_come_from_the_environment() {
+    let config = |vars: &[(&str, &str)]| {
+        HubConfig::from_vars(|name| {
+            let value = vars.iter().find(|(known, _)| *known == name);
+            value.map(|(_, value)| (*value).to_owned())
+        })
+    };
+    assert_eq!(config(&[]), HubConfig::default());
+    let full = config(&[
+        ("HF_HOME", "/somewhere"),
+        ("HF_TOKEN", " secret\n"),
+        ("HF_ENDPOINT", "https://mirror.example/"),
+        ("HF_HUB_OFFLINE", "1"),
+    ]);
+    assert_eq!(full.endpoint, "https://mirror.example");
+    assert_eq!((full.cache, full.token), (Some("/somewhere/hub".into()), Some("secret".to_owned())));
+    assert!(full.offline);
+    let home = TempDir::new().unwrap();
+    let hf_home = home.path().join(".cache/huggingface");
+    fs::create_dir_all(&hf_home).unwrap();
+    fs::write(hf_home.join("token"), "saved\n").unwrap();
+    let saved = config(&[("HOME", home.path().to_str().unwrap()), ("HF_HUB_OFFLINE", "0"), ("HF_TOKEN", "")]);
+    assert_eq!(
+        (saved.cache, saved.token, saved.offline),
+        (Some(hf_home.join("hub")), Some("saved".to_owned()), false)
+    );
+}
+
+#[cfg(not(feature = "hub"))]
+#[test]
+fn tokenizer_hub_that_is_not_built_says_how_to_get_it() {
+    let error = try_load("hf:Qwen/Qwen3-0.6B", &[]).unwrap_err();
+    golden::check("tokenizer", "hub_not_built", error.to_string());
 }
