@@ -9,7 +9,7 @@ use tplc::primitives::TokenId;
 use tplc::tokenizer::{AddedTokens, DigitHandling, HubConfig, TokenizerError, changed_numbers};
 
 use crate::golden;
-use crate::tokenizer_support::{BASES, UNICODE, assert_same, embedded, enriched, ids, load, try_load};
+use crate::tokenizer_support::{UNICODE, assert_same, embedded, enriched, ids, load, try_load};
 
 /// A byte pair tokenizer of a few letters, with `merges` in either form.
 fn letters() -> Value {
@@ -53,24 +53,39 @@ fn message(error: &TokenizerError, folder: &TempDir) -> String {
     error.to_string().replace(folder.path().to_str().unwrap(), "[TMP]").replace('\\', "/")
 }
 
-#[test]
-fn tokenizer_from_a_file_equals_the_embedded_one() {
-    for name in BASES {
-        let json = embedded(name).tokenizer_json().unwrap();
-        let folder = folder(&[("copy.json", &json)]);
-        let file = load(&path(&folder, "copy.json"));
-        let embedded = load(name);
-        assert_eq!(file.fingerprint(), embedded.fingerprint(), "{name}");
-        assert_eq!(file.vocab_size(), embedded.vocab_size(), "{name}");
-        assert_eq!(file.name(), "copy");
-        for text in enriched().iter().take(5).map(String::as_str).chain(UNICODE.iter().copied()) {
-            assert_eq!(file.encode(text).unwrap(), embedded.encode(text).unwrap(), "{name}: {text:?}");
+/// One test for each tokenizer, so that they run side by side.
+macro_rules! file_equals_embedded {
+    ($($test:ident: $name:literal,)*) => {$(
+        #[test]
+        fn $test() {
+            file_equals_embedded($name);
         }
-        let bytes = |tokenizer: &tplc::tokenizer::Tokenizer| {
-            tokenizer.vocabulary().iter().map(|(id, bytes)| (id, bytes.to_vec())).collect::<Vec<_>>()
-        };
-        assert!(bytes(&file) == bytes(&embedded), "{name}");
+    )*};
+}
+
+file_equals_embedded! {
+    tokenizer_file_of_qwen3_equals_the_embedded_one: "qwen3",
+    tokenizer_file_of_llama_equals_the_embedded_one: "llama-3.1",
+    tokenizer_file_of_deepseek_equals_the_embedded_one: "deepseek-v3",
+    tokenizer_file_of_gpt_4o_equals_the_embedded_one: "gpt-4o",
+    tokenizer_file_of_gpt_2_equals_the_embedded_one: "gpt-2",
+    tokenizer_file_of_phi_3_equals_the_embedded_one: "phi-3",
+    tokenizer_file_of_tekken_equals_the_embedded_one: "mistral-tekken",
+}
+
+fn file_equals_embedded(name: &str) {
+    let json = embedded(name).tokenizer_json().unwrap();
+    let folder = folder(&[("copy.json", &json)]);
+    let (file, embedded) = (load(&path(&folder, "copy.json")), load(name));
+    assert_eq!(file.name(), "copy");
+    assert_eq!(file.fingerprint(), embedded.fingerprint());
+    assert_eq!(file.vocab_size(), embedded.vocab_size());
+    for text in enriched().iter().take(5).map(String::as_str).chain(UNICODE.iter().copied()) {
+        assert_eq!(file.encode(text).unwrap(), embedded.encode(text).unwrap(), "{text:?}");
     }
+    let (ours, theirs) = (embedded.vocabulary(), file.vocabulary());
+    assert!(ours.iter().eq(theirs.iter()));
+    assert!(ours.iter().all(|(id, _)| ours.is_special(id) == theirs.is_special(id)));
 }
 
 #[test]
@@ -163,12 +178,18 @@ fn tokenizer_encode_adds_and_cuts_nothing() {
 }
 
 #[test]
-fn tokenizer_prepended_space_covers_no_text() {
+fn tokenizer_prepended_space_spans_the_character_after_it() {
     let tokenizer = load("phi-3");
-    let encoding = tokenizer.encode("C<").unwrap();
-    let spans: Vec<&str> = encoding.spans.iter().map(|span| span.of("C<")).collect();
-    assert_eq!(spans.concat(), "C<");
-    assert_eq!(tokenizer.vocabulary().bytes(encoding.ids[0]).unwrap()[0], b' ');
+    let pieces = |text: &str| {
+        let encoding = tokenizer.encode(text).unwrap();
+        let pieces = encoding.ids.iter().zip(&encoding.spans);
+        pieces.map(|(id, span)| (tokenizer.token(*id).unwrap(), span.of(text).to_owned())).collect::<Vec<_>>()
+    };
+    let expected = |pieces: &[(&str, &str)]| {
+        pieces.iter().map(|(token, text)| ((*token).to_owned(), (*text).to_owned())).collect::<Vec<_>>()
+    };
+    assert_eq!(pieces("<0"), expected(&[(" <", "<"), ("0", "0")]));
+    assert_eq!(pieces("0."), expected(&[(" ", "0"), ("0", "0"), (".", ".")]));
 }
 
 #[test]
