@@ -9,16 +9,21 @@ use super::bpe::BpeFlags;
 use super::hf::HfTokenizer;
 use crate::primitives::Fingerprint;
 
+/// Ids and texts, by id.
+type Tokens = Vec<(u32, String)>;
+
+/// Ids of the merged pairs, first ranks first.
+type Pairs = Vec<(u32, u32)>;
+
 /// What a model's ids depend on, in one form for every way it was loaded.
 pub(super) struct ModelContent {
     flags: Value,
-    vocabulary: Vec<(u32, String)>,
-    /// Ids of the merged pairs, first ranks first.
-    merges: Vec<(u32, u32)>,
+    vocabulary: Tokens,
+    merges: Pairs,
 }
 
 impl ModelContent {
-    pub(super) fn of_bpe(flags: &BpeFlags, vocabulary: Vec<(u32, String)>, merges: Vec<(u32, u32)>) -> Self {
+    pub(super) fn of_bpe(flags: &BpeFlags, vocabulary: Tokens, merges: Pairs) -> Self {
         let flags = json!({
             "type": "BPE",
             "unk_token": flags.unk_token,
@@ -44,14 +49,14 @@ impl ModelContent {
     }
 }
 
-fn take_bpe(model: &mut Map<String, Value>) -> (Vec<(u32, String)>, Vec<(u32, u32)>) {
+fn take_bpe(model: &mut Map<String, Value>) -> (Tokens, Pairs) {
     let ids: BTreeMap<String, u32> =
         serde_json::from_value(model.remove("vocab").unwrap_or_default()).unwrap_or_default();
     let pairs: Vec<(String, String)> =
         serde_json::from_value(model.remove("merges").unwrap_or_default()).unwrap_or_default();
     let id = |token: &str| ids.get(token).copied().unwrap_or(u32::MAX);
     let merges = pairs.iter().map(|(left, right)| (id(left), id(right))).collect();
-    let mut vocabulary: Vec<_> = ids.into_iter().map(|(token, id)| (id, token)).collect();
+    let mut vocabulary: Tokens = ids.into_iter().map(|(token, id)| (id, token)).collect();
     vocabulary.sort_unstable();
     (vocabulary, merges)
 }

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use super::TokenizerError;
-
 /// Where the hub is, and how to reach it.
 ///
 /// Read once from the environment; nothing else in the library looks at environment variables.
@@ -73,8 +71,8 @@ pub(super) fn is_revision(revision: &str) -> bool {
 
 /// Makes the tokenizer files of a repository lie in one folder, and returns it.
 #[cfg(not(feature = "hub"))]
-pub(super) fn fetch(repo: &str, _: Option<&str>, _: &HubConfig) -> Result<PathBuf, TokenizerError> {
-    Err(TokenizerError::HubNotBuilt { repo: repo.to_owned() })
+pub(super) fn fetch(repo: &str, _: Option<&str>, _: &HubConfig) -> Result<PathBuf, super::TokenizerError> {
+    Err(super::TokenizerError::HubNotBuilt { repo: repo.to_owned() })
 }
 
 #[cfg(feature = "hub")]
@@ -162,7 +160,7 @@ mod online {
 
         fn download(&self, file: &str) -> Result<PathBuf, TokenizerError> {
             if self.config.offline {
-                let hint = "go online once, or unset HF_HUB_OFFLINE and leave out --offline";
+                let hint = "load it once while online; HF_HUB_OFFLINE also keeps it from being fetched";
                 return Err(self.error(file, "it is not in the cache, and only the cache may be used", hint));
             }
             self.api()?.download(file).map_err(|error| self.explain(file, &error))

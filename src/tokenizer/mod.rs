@@ -62,8 +62,8 @@ pub struct Encoding {
     pub ids: Vec<TokenId>,
     /// For each id the bytes of the text that it covers.
     ///
-    /// Tokens that share the bytes of one character all span that character. What a normalizer adds (the space
-    /// that SentencePiece puts first) lies in an empty span or in that of the character after it.
+    /// Spans may overlap: tokens that share one character all span that character, and the space that
+    /// SentencePiece puts first, where it is a token of its own, spans the character after it.
     pub spans: Vec<ByteSpan>,
 }
 

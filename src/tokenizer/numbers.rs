@@ -80,10 +80,9 @@ pub fn changed_numbers(base: &Tokenizer, overlaid: &Tokenizer) -> Vec<ChangedNum
     changed.collect()
 }
 
-/// The parts of `text` that its tokens cover.
+/// The tokens of `text`, as they read.
 fn pieces(tokenizer: &Tokenizer, text: &str) -> Option<Vec<String>> {
-    let encoding = tokenizer.encode(text).ok()?;
-    Some(encoding.spans.iter().map(|span| span.of(text).to_owned()).collect())
+    tokenizer.encode(text).ok()?.ids.into_iter().map(|id| tokenizer.token(id)).collect()
 }
 
 /// Measures how `tokenizer` cuts runs of two to nine digits. What cannot be encoded counts as free.

@@ -200,4 +200,43 @@ mod tests {
         let merges: Vec<_> = (0..40).map(|id| Merge { left: id, right: id, made: id + 1 }).collect();
         assert!(spell(&[(0, "ab".to_owned())], &merges).err().unwrap().contains("too long"));
     }
+
+    /// A small tokenizer in the packed form, and the same before it was compressed.
+    fn small() -> (Vec<u8>, Vec<u8>) {
+        let json = serde_json::json!({
+            "added_tokens": [], "normalizer": null, "pre_tokenizer": null, "decoder": null,
+            "model": { "type": "BPE", "vocab": { "a": 0, "b": 1, "ab": 300, "abab": 5 },
+                       "merges": [["a", "b"], ["ab", "ab"]] }
+        });
+        let packed = super::super::pack(&json).unwrap();
+        let bytes = zstd::decode_all(packed.as_slice()).unwrap();
+        (packed, bytes)
+    }
+
+    #[test]
+    fn damaged_bytes_are_an_error_or_another_tokenizer_but_never_a_panic() {
+        let (packed, bytes) = small();
+        assert!(unpack(&packed).is_ok());
+        for end in 0..packed.len() {
+            assert!(unpack(&packed[..end]).is_err(), "cut at {end}");
+        }
+        for at in 0..packed.len() {
+            let mut flipped = packed.clone();
+            flipped[at] ^= 0x41;
+            let _ = unpack(&flipped);
+        }
+        // Below the checksum: each byte of the contents in turn, and each end.
+        let again = |bytes: &[u8]| unpack(&zstd::bulk::compress(bytes, 1).unwrap());
+        for at in 0..bytes.len() {
+            for flip in [0x01, 0x41, 0x80, 0xff] {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= flip;
+                if let Ok(packed) = again(&flipped) {
+                    let _ = packed.into_json();
+                }
+            }
+            assert!(again(&bytes[..at]).is_err(), "cut at {at}");
+        }
+        assert!(again(&[bytes.as_slice(), b"x"].concat()).is_err());
+    }
 }

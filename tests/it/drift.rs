@@ -62,7 +62,18 @@ fn reference_corpus_figures_and_full_verification() {
     let report = Report::new(&counts, CostModel::default());
     let mut text = format!(
         "{:<15} {:<9} | {:<21} {:>3} {:>4} {:>13} {:>4} {:>4} | {:>8} {:>8} {:>6} | {:>10}\n",
-        "tokenizer", "format", "placeholder P", "<P>", "FREE", "[C]<P>=[O]<P>", "FREE", "COPY", "shorter", "longer", "mean", "tokens/atom"
+        "tokenizer",
+        "format",
+        "placeholder P",
+        "<P>",
+        "FREE",
+        "[C]<P>=[O]<P>",
+        "FREE",
+        "COPY",
+        "shorter",
+        "longer",
+        "mean",
+        "tokens/atom"
     );
     for tokenizer in &report.tokenizers {
         assert_eq!((tokenizer.conformers, tokenizer.atoms), (4_463, 117_491));
@@ -96,7 +107,8 @@ fn reference_corpus_figures_and_full_verification() {
 fn tables_and_whole_encoding_count_the_same() {
     let tokenizers = ["qwen3", "llama3-chem", "deepseek-v3", "gpt-2", "phi-3"].map(load);
     for tags in [tplc::text::Tags::none(), tplc::text::Tags::conformer()] {
-        let fast = AnalysisOptions { formats: both_formats(), verify: 1.0, tags, ..AnalysisOptions::default() };
+        let fast =
+            AnalysisOptions { formats: both_formats(), verify: 1.0, tags, ..AnalysisOptions::default() };
         let slow = AnalysisOptions { exact: true, ..fast.clone() };
         for corpus in ["reference:g2", "corpora/samples"] {
             let by_tables = analyze_corpus(&tokenizers, corpus, &fast);
@@ -130,7 +142,8 @@ fn a_tokenizer_without_the_cut_is_counted_by_encoding() {
     let vocabulary: Vec<String> = (33u8..127).map(|byte| char::from(byte).to_string()).collect();
     let merges = [("1", "."), ("0", "."), ("5", ","), ("<", "1"), ("3", ">"), ("2", "3")];
     let tokens = vocabulary.into_iter().chain(merges.map(|(left, right)| format!("{left}{right}")));
-    let vocabulary: serde_json::Map<_, _> = tokens.enumerate().map(|(id, token)| (token, id.into())).collect();
+    let vocabulary: serde_json::Map<_, _> =
+        tokens.enumerate().map(|(id, token)| (token, id.into())).collect();
     let byte_level = serde_json::json!({
         "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false
     });

@@ -46,7 +46,9 @@ fn imports_point_one_way() {
     assert!(files.len() > 20);
     let modules: Vec<&str> = LAYERS.iter().map(|(folder, _)| *folder).collect();
     for (name, text) in &files {
-        let Some((folder, allowed)) = LAYERS.iter().find(|(folder, _)| name.starts_with(&format!("{folder}/"))) else {
+        let Some((folder, allowed)) =
+            LAYERS.iter().find(|(folder, _)| name.starts_with(&format!("{folder}/")))
+        else {
             continue;
         };
         // Imports are grouped, so a module may stand behind `crate::` or alone inside the braces.
@@ -57,7 +59,8 @@ fn imports_point_one_way() {
         });
         let grouped: String = inside.collect::<Vec<_>>().join("\n");
         for module in &modules {
-            let named = imported.contains(&format!("crate::{module}")) || grouped.contains(&format!("{module}::"));
+            let named =
+                imported.contains(&format!("crate::{module}")) || grouped.contains(&format!("{module}::"));
             assert!(!named || module == folder || allowed.contains(module), "src/{name} imports {module}");
         }
     }
@@ -74,7 +77,9 @@ fn heavy_dependencies_are_imported_in_one_place() {
                 code(text).any(|line| {
                     line.match_indices(dependency).any(|(at, _)| {
                         let before = line[..at].chars().next_back();
-                        !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':' || c == '"' || c == '`')
+                        !before.is_some_and(|c| {
+                            c.is_alphanumeric() || c == '_' || c == ':' || c == '"' || c == '`'
+                        })
                     })
                 })
             })

@@ -12,3 +12,8 @@ mod golden;
 mod layers;
 mod smiles;
 mod text;
+mod tokenizer_embedded;
+#[cfg(feature = "hub")]
+mod tokenizer_hub;
+mod tokenizer_sources;
+mod tokenizer_support;
