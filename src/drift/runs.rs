@@ -4,7 +4,7 @@
 //! the tokens of a run do not depend on its neighbours. That is an observation, not a law: each run is encoded between
 //! several neighbours, and only one that comes out the same and uncut each time is *clean*.
 
-use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, hash_map::Entry};
 
 use rustc_hash::FxHashMap;
 
@@ -30,6 +30,7 @@ pub(super) type RunTokens = Option<Box<[(TokenId, u32)]>>;
 /// The runs met so far.
 pub(super) struct RunTable<'t> {
     tokenizer: &'t Tokenizer,
+    digits_beside: Vec<String>,
     /// Inner runs of up to eight bytes, packed.
     short: FxHashMap<u64, RunTokens>,
     /// All others.
@@ -38,12 +39,17 @@ pub(super) struct RunTable<'t> {
 
 impl<'t> RunTable<'t> {
     pub(super) fn new(tokenizer: &'t Tokenizer) -> Self {
-        Self { tokenizer, short: FxHashMap::default(), long: FxHashMap::default() }
+        Self {
+            tokenizer,
+            digits_beside: digits_beside(tokenizer),
+            short: FxHashMap::default(),
+            long: FxHashMap::default(),
+        }
     }
 
     /// The tokens of a run, learned from the tokenizer at the first meeting.
     pub(super) fn tokens(&mut self, run: &str, place: Place) -> Result<&RunTokens, TokenizerError> {
-        let learn = || learn(self.tokenizer, run, place);
+        let learn = || learn(self.tokenizer, &self.digits_beside, run, place);
         Ok(match (place, pack(run)) {
             (Place::Inner, Some(packed)) => match self.short.entry(packed) {
                 Entry::Occupied(known) => known.into_mut(),
@@ -109,24 +115,37 @@ fn pack(run: &str) -> Option<u64> {
     (run.len() <= 8).then(|| run.bytes().fold(0, |word, byte| word << 8 | u64::from(byte)))
 }
 
-/// What may stand on the two sides of a run; `""` is the edge of the text.
-fn frames(run: &str, place: Place) -> &'static [(&'static str, &'static str)] {
-    let digits = run.bytes().next().is_some_and(|byte| byte.is_ascii_digit());
-    match (place, digits) {
-        (Place::First, true) => &[("", "."), ("", "[C]<")],
-        (Place::First, false) => &[("", "0"), ("", "1234")],
-        (Place::Inner, true) => {
-            &[("[C]<", "."), ("<0.", ","), ("<-0.", ">[C]"), ("[C]<1,-", ","), (">", "[C]"), ("[", "C]")]
-        }
-        (Place::Inner, false) => &[("0", "0"), ("12", "1"), ("1234", "56")],
-        (Place::Last, true) => &[(">", ""), (">%", "")],
-        (Place::Last, false) => &[("0", ""), ("1234", "")],
-    }
+/// What stands before a run of digits and behind it in this text; edges of the text aside.
+const AROUND_DIGITS: [(&str, &str); 6] =
+    [("[C]<", "."), ("<0.", ","), ("<-0.", ">[C]"), ("[C]<1,-", ","), (">", "[C]"), ("[", "C]")];
+
+/// Digits to stand beside a run of other characters: of several lengths, and every length of added tokens that are
+/// digits, since an added token changes how its surroundings are normalized.
+fn digits_beside(tokenizer: &Tokenizer) -> Vec<String> {
+    let vocabulary = tokenizer.vocabulary();
+    let added = vocabulary.iter().filter(|&(id, bytes)| {
+        vocabulary.is_added(id) && !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit)
+    });
+    let by_length: BTreeMap<usize, String> =
+        added.map(|(_, bytes)| (bytes.len(), String::from_utf8_lossy(bytes).into_owned())).collect();
+    ["0", "12", "123", "1234"].into_iter().map(str::to_owned).chain(by_length.into_values()).collect()
 }
 
-fn learn(tokenizer: &Tokenizer, run: &str, place: Place) -> Result<RunTokens, TokenizerError> {
+/// Encodes a run between several neighbours; `None` if they make a difference or a token crosses its edges.
+fn learn(
+    tokenizer: &Tokenizer,
+    digits_beside: &[String],
+    run: &str,
+    place: Place,
+) -> Result<RunTokens, TokenizerError> {
+    let neighbours: Vec<(&str, &str)> = match run.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => AROUND_DIGITS.to_vec(),
+        false => digits_beside.iter().map(|digits| (digits.as_str(), digits.as_str())).collect(),
+    };
     let mut learned: RunTokens = None;
-    for (before, after) in frames(run, place) {
+    for (before, after) in neighbours {
+        let before = if place == Place::First { "" } else { before };
+        let after = if place == Place::Last { "" } else { after };
         let encoding = tokenizer.encode(&format!("{before}{run}{after}"))?;
         let framed = ByteSpan::new(before.len(), before.len() + run.len());
         let Some(tokens) = cut_out(&encoding, framed) else { return Ok(None) };

@@ -163,7 +163,8 @@ fn a_tokenizer_without_the_cut_is_counted_by_encoding() {
     let fast = AnalysisOptions { verify: 1.0, ..AnalysisOptions::default() };
     let slow = AnalysisOptions { exact: true, ..fast.clone() };
     let by_tables = analyze_lines(&tokenizers, &lines(200), &fast);
-    assert!(by_tables.partials.iter().all(|partial| partial.encoded > 0));
+    let encoded: Vec<u64> = by_tables.partials.iter().map(|partial| partial.encoded).collect();
+    assert!(encoded.iter().all(|&texts| texts > 0), "{encoded:?}");
     assert!(by_tables.partials[0].borders.values().any(|border| border.text == "<1"));
     assert_eq!(counts_alone(by_tables), counts_alone(analyze_lines(&tokenizers, &lines(200), &slow)));
 }
@@ -171,6 +172,8 @@ fn a_tokenizer_without_the_cut_is_counted_by_encoding() {
 fn renumbered(overlay: &AddedTokens, from: u32) -> Vec<tplc::tokenizer::AddedToken> {
     let number = |(token, id): (&tplc::tokenizer::AddedToken, u32)| tplc::tokenizer::AddedToken {
         id: Some(id),
+        // Cut out before the normalizer runs, so that phi-3 prepends its space again behind each of them.
+        normalized: Some(false),
         ..token.clone()
     };
     overlay.added_tokens.iter().zip(from..).map(number).collect()

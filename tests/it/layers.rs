@@ -13,7 +13,7 @@ const LAYERS: [(&str, &[&str]); 5] = [
 
 /// Where each heavy dependency may be imported.
 const ONLY: [(&str, &str); 7] = [
-    ("tokenizers::", "tokenizer/hf.rs"),
+    ("use tokenizers::", "tokenizer/hf.rs"),
     ("hf_hub", "tokenizer/hub.rs"),
     ("parquet::", "corpus/parquet.rs"),
     ("chematic", "corpus/"),
