@@ -1,8 +1,8 @@
 //! `tplc analyze`: how far placeholders drift from real coordinates.
 
-use std::{fs::File, io::Write, path::PathBuf};
+use std::{io::Write, path::PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, value_parser};
 
 use super::{ExitStatus, Format, GlobalArgs, output, progress::Bar, report};
@@ -29,15 +29,11 @@ pub(super) struct AnalyzeArgs {
     #[arg(long, value_name = "FORMAT", value_parser = number_format)]
     number_format: Vec<NumberFormat>,
     /// A placeholder to compare with, beside the two in use; repeatable.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     placeholder: Vec<String>,
     /// Tags around the text that is made from coordinates: none, conformer, or a .ron file.
     #[arg(long, value_name = "TAGS", default_value = "none", value_parser = tags)]
     tags: Tags,
-    #[command(flatten)]
-    corpus: CorpusArgs,
-    #[command(flatten)]
-    cost: CostArgs,
     /// Share of texts, 0 to 1, whose table tokens are compared with the tokenizer's own.
     #[arg(long, value_name = "SHARE", default_value_t = AnalysisOptions::default().verify, value_parser = share)]
     verify: f64,
@@ -50,8 +46,13 @@ pub(super) struct AnalyzeArgs {
     /// Write the mergeable counts to a file, for `tplc merge`.
     #[arg(long, value_name = "FILE")]
     partial: Option<PathBuf>,
+    // Flattened groups come last: each sets the heading of what follows it.
+    #[command(flatten)]
+    corpus: CorpusArgs,
     #[command(flatten)]
     limits: LimitArgs,
+    #[command(flatten)]
+    cost: CostArgs,
 }
 
 #[derive(Debug, Args)]
@@ -65,7 +66,7 @@ struct CorpusArgs {
     corpus_format: Option<CorpusFormat>,
     /// Field names of JSONL and Parquet that differ, such as `smiles=smi,conformers=xyz`
     /// (name, smiles, conformers, canonical, enriched).
-    #[arg(long, value_name = "NAME=FIELD,…", value_parser = json_fields, default_value = "")]
+    #[arg(long, value_name = "NAME=FIELD,…", value_parser = json_fields, default_value = "", hide_default_value = true)]
     fields: JsonFields,
     /// SDF data field that holds the SMILES, or `graph` to write it from the bonds; repeatable.
     #[arg(long, value_name = "FIELD|graph")]
@@ -119,6 +120,9 @@ pub(super) struct LimitArgs {
 
 impl AnalyzeArgs {
     pub(super) fn run(&self, global: &GlobalArgs) -> Result<ExitStatus> {
+        for path in [&self.partial, &self.corpus.rejects].into_iter().flatten() {
+            output::check_folder(path)?;
+        }
         let options = self.options();
         let tokenizers = self.load(global)?;
         let corpus = self.corpus.open()?;
@@ -130,8 +134,7 @@ impl AnalyzeArgs {
         bar.finish();
         rejects.close(&counts)?;
         if let Some(path) = &self.partial {
-            let text = counts.to_json()?;
-            output::write_whole(path, |file| file.write_all(text.as_bytes()))?;
+            output::write_whole(path, &counts.to_json()?)?;
         }
         let report = Report::new(&counts, self.cost.model());
         show(&report, global)?;
@@ -222,16 +225,10 @@ impl CorpusArgs {
 
     fn rejects<'b>(&self, global: &GlobalArgs, bar: &'b Bar) -> Result<Rejects<'b>> {
         let kept = match &self.rejects {
-            Some(path) => {
-                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-                let folder = folder.unwrap_or(std::path::Path::new("."));
-                let file = tempfile::NamedTempFile::new_in(folder)
-                    .with_context(|| format!("cannot write {}", path.display()))?;
-                Some((path.clone(), std::io::BufWriter::new(file)))
-            }
+            Some(path) => Some((path.clone(), output::WholeFile::create(path)?)),
             None => None,
         };
-        Ok(Rejects { kept, told: 0, quiet: global.quiet, failed: None, bar })
+        Ok(Rejects { kept, told: 0, quiet: global.quiet, bar })
     }
 }
 
@@ -240,11 +237,9 @@ const TOLD: u64 = 10;
 
 /// Tells of skipped rows, and keeps them.
 struct Rejects<'b> {
-    kept: Option<(PathBuf, std::io::BufWriter<tempfile::NamedTempFile>)>,
+    kept: Option<(PathBuf, output::WholeFile)>,
     told: u64,
     quiet: bool,
-    /// The first failure to keep one.
-    failed: Option<std::io::Error>,
     bar: &'b Bar,
 }
 
@@ -254,10 +249,9 @@ impl Progress for Rejects<'_> {
             self.bar.line(&format!("skipped {}", rejected.error));
         }
         self.told += 1;
-        if let Some((_, file)) = &mut self.kept
-            && let Err(error) = file.write_all(rejected.record.bytes()).and_then(|()| file.write_all(b"\n"))
-        {
-            self.failed.get_or_insert(error);
+        if let Some((_, file)) = &mut self.kept {
+            file.write(rejected.record.bytes());
+            file.write(b"\n");
         }
     }
 
@@ -276,12 +270,8 @@ impl Rejects<'_> {
             };
             self.bar.line(&format!("{skipped} of {} rows skipped; {hint}", counts.input.rows));
         }
-        if let Some((path, file)) = self.kept {
-            let persist = || -> std::io::Result<File> {
-                self.failed.map_or(Ok(()), Err)?;
-                Ok(file.into_inner().map_err(std::io::IntoInnerError::into_error)?.persist(&path)?)
-            };
-            persist().with_context(|| format!("cannot write {}", path.display()))?;
+        if let Some((_, file)) = self.kept {
+            file.finish()?;
         }
         Ok(())
     }

@@ -41,8 +41,7 @@ impl MergeArgs {
         }
         let sum = sum.ok_or_else(|| anyhow!("no files given"))?;
         if let Some(path) = &self.output {
-            let text = sum.to_json()?;
-            output::write_whole(path, |file| file.write_all(text.as_bytes()))?;
+            output::write_whole(path, &sum.to_json()?)?;
         }
         let report = Report::new(&sum, self.cost.model());
         show(&report, global)?;

@@ -2,11 +2,12 @@
 
 use std::{
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
+use tempfile::NamedTempFile;
 
 /// Prints to standard output.
 pub(super) fn print(text: &str) -> Result<()> {
@@ -20,17 +21,63 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     print(&(serde_json::to_string_pretty(value)? + "\n"))
 }
 
-/// Writes a file through a temporary one beside it, so that a reader never sees half of it.
-pub(super) fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let attempt = || -> io::Result<()> {
-        let mut file = io::BufWriter::new(tempfile::NamedTempFile::new_in(folder)?);
-        write(&mut file)?;
-        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.persist(path)?;
-        Ok(())
-    };
-    attempt().with_context(|| format!("cannot write {}", path.display()))
+/// A file that is written beside its place and put there when it is complete, so that nobody sees half of it.
+pub(super) struct WholeFile {
+    path: PathBuf,
+    file: io::BufWriter<NamedTempFile>,
+    /// The first failure to write.
+    failed: Option<io::Error>,
+}
+
+impl WholeFile {
+    pub(super) fn create(path: &Path) -> Result<Self> {
+        let file = NamedTempFile::new_in(folder_of(path)).with_context(|| cannot_write(path))?;
+        Ok(Self { path: path.to_owned(), file: io::BufWriter::new(file), failed: None })
+    }
+
+    /// Writes bytes; a failure is kept for [`WholeFile::finish`].
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        if self.failed.is_none() {
+            self.failed = self.file.write_all(bytes).err();
+        }
+    }
+
+    /// Puts the file in its place.
+    pub(super) fn finish(self) -> Result<()> {
+        let Self { path, file, failed } = self;
+        let finish = || -> io::Result<()> {
+            failed.map_or(Ok(()), Err)?;
+            file.into_inner().map_err(io::IntoInnerError::into_error)?.persist(&path)?;
+            Ok(())
+        };
+        finish().with_context(|| cannot_write(&path))
+    }
+}
+
+/// Writes a whole file.
+pub(super) fn write_whole(path: &Path, text: &str) -> Result<()> {
+    let mut file = WholeFile::create(path)?;
+    file.write(text.as_bytes());
+    file.finish()
+}
+
+/// Checks before long work that its result will have a folder to go to.
+pub(super) fn check_folder(path: &Path) -> Result<()> {
+    ensure!(
+        folder_of(path).is_dir(),
+        "{}: there is no folder {}",
+        cannot_write(path),
+        folder_of(path).display()
+    );
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}", path.display())
 }
 
 /// Whether an error is a reader that went away, such as `| head`.

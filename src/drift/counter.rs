@@ -416,3 +416,23 @@ impl HoleCount {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokenizer::TokenizerSource;
+
+    #[test]
+    fn verification_finds_a_false_table() {
+        let tokenizer = "gpt-2".parse::<TokenizerSource>().unwrap().load(&[]).unwrap();
+        let text = EnrichedText::parse("[C]<0.25,1,2>").unwrap();
+        let mut counter = Counter::new(&tokenizer, &[], 1, false);
+        counter.verify(&text, 0).unwrap();
+        counter.runs.falsify("25", &[(TokenId(7), 1), (TokenId(8), 2)]);
+        let error = counter.verify(&text, 0).unwrap_err();
+        assert!(matches!(&error, DriftError::TablesDisagree { at: 6, .. }), "{error}");
+        // Counts by tables follow the table, so it is verification that must stop the run.
+        counter.count(&text, 0).unwrap();
+        assert_eq!(counter.tallies[0].encoded, 0);
+    }
+}

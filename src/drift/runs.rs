@@ -62,6 +62,12 @@ impl<'t> RunTable<'t> {
         })
     }
 
+    /// Puts false tokens in the place of those of an inner run.
+    #[cfg(test)]
+    pub(super) fn falsify(&mut self, run: &str, tokens: &[(TokenId, u32)]) {
+        self.short.insert(pack(run).unwrap(), Some(tokens.into()));
+    }
+
     /// The number of tokens of an inner run; `None` if it is not clean.
     pub(super) fn count(&mut self, run: &str) -> Result<Option<u32>, TokenizerError> {
         Ok(self.tokens(run, Place::Inner)?.as_ref().map(|tokens| tokens.len() as u32))

@@ -1,0 +1,246 @@
+//! The contract of the command line: standard output, standard error, exit status.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use crate::golden;
+
+/// Runs `tplc` in `folder` and shows what came of it.
+fn tplc(folder: &Path, args: &[&str]) -> String {
+    let run = run(folder, args, "");
+    format!("$ tplc {}\n[{}]\n--- stdout\n{}--- stderr\n{}", args.join(" "), run.0, run.1, run.2)
+}
+
+/// Exit status, standard output and standard error.
+fn run(folder: &Path, args: &[&str], stdin: &str) -> (i32, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tplc"))
+        .args(args)
+        .current_dir(folder)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that fails before it reads leaves a broken pipe behind.
+    let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), stdin.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+const SMALL: [&str; 6] = ["analyze", "--corpus", "reference:g2", "--tokenizer", "qwen", "--number-format"];
+
+#[test]
+fn analyze_as_text_markdown_and_json() {
+    let here = folder();
+    let two = ["trimmed4", "--tokenizer", "deepseek"];
+    let args: Vec<&str> = SMALL.into_iter().chain(two).collect();
+    for format in ["text", "markdown", "json"] {
+        let args: Vec<&str> = args.iter().copied().chain(["--format", format]).collect();
+        golden::check("cli", &format!("analyze_{format}"), tplc(here.path(), &args));
+    }
+}
+
+/// One row of each kind of fault among good ones, in every format.
+#[test]
+fn bad_rows_are_told_counted_and_kept() {
+    let here = folder();
+    let jsonl = [
+        r#"{"smiles":"CO","conformers":[[[0,0,0],[1.5,0,0]]]}"#,
+        r#"{"smiles":"C(O","conformers":[[[0,0,0],[1.5,0,0]]]}"#,
+        r#"{"smiles":"CO","conformers":[[[0,0,0]]]}"#,
+        r#"{"smiles":"CO","conformers":[[[0,0,0],[NaN,0,0]]]}"#,
+        r#"{"smiles":"CO","conformers":[[[0,0,0],[1e400,0,0]]]}"#,
+        r#"{"smiles":"CO","conformers":[[[0,0,0],[-100.5,0,0]]]}"#,
+        r#"{"smiles":"CO","conformers":[[[0,0,0],[1.5,0,"0"]]]}"#,
+        r#"{"canonical":"CC","enriched":"[C]<0,0,0>[O]<1.5,0,0>"}"#,
+        r#"{"smiles":"CO"}"#,
+        r#"{"smiles":"CO","conformers":[[[0,0,0],[1.5"#,
+    ]
+    .join("\n");
+    fs::write(here.path().join("bad.jsonl"), jsonl + "\n").unwrap();
+    let text =
+        "[C]<0,0,0>=[O]<1.25,0,0>\n[C]<0,0,0>=[O]<1.25,0,0abra>\n[C]<0,0,0>=[O]\n\n[C]<0,0,0>=[O]<1.25,0\n";
+    fs::write(here.path().join("bad.txt"), text).unwrap();
+    let quick = ["analyze", "--tokenizer", "gpt-2", "--corpus"];
+    let mut shown = String::new();
+    for (corpus, rest) in [
+        ("bad.jsonl", &["--strict", "--rejects", "kept.jsonl"] as &[&str]),
+        ("bad.txt", &["--rejects", "kept.txt"]),
+        ("bad.txt", &["--quiet", "--strict"]),
+    ] {
+        let args: Vec<&str> = quick.iter().copied().chain([corpus]).chain(rest.iter().copied()).collect();
+        let (code, stdout, stderr) = run(here.path(), &args, "");
+        let heading = stdout.lines().next().unwrap_or_default();
+        shown += &format!("$ tplc {}\n[{code}] {heading}\n{stderr}\n", args.join(" "));
+    }
+    for kept in ["kept.jsonl", "kept.txt"] {
+        shown += &format!("== {kept}\n{}", fs::read_to_string(here.path().join(kept)).unwrap());
+    }
+    golden::check("cli", "bad_rows", shown);
+}
+
+#[test]
+fn what_cannot_run_says_why_and_exits_2() {
+    let here = folder();
+    fs::write(here.path().join("not.json"), "{}").unwrap();
+    fs::write(here.path().join("empty.jsonl"), "").unwrap();
+    fs::write(here.path().join("tokens.ron"), "(name: \"x\", added_tokens: [(contents: \"\")])").unwrap();
+    let mut shown = String::new();
+    for args in [
+        &["analyze", "--tokenizer", "qwem"] as &[&str],
+        &["analyze", "--tokenizer", "no/such/tokenizer.json"],
+        &["analyze", "--tokenizer", "not.json"],
+        &["analyze", "--corpus", "missing.jsonl"],
+        &["analyze", "--corpus", "*.sdf"],
+        &["analyze", "--corpus", "reference:qm10"],
+        &["analyze", "--number-format", "fixed44"],
+        &["analyze", "--verify", "2"],
+        &["analyze", "--tags", "mine.ron"],
+        &["analyze", "--fields", "smile=s"],
+        &["analyze", "--added-tokens", "tokens.ron"],
+        &["analyze", "--corpus", "reference:g2", "--tokenizer", "gpt-2", "--partial", "no/such/folder.json"],
+        &["analyze", "--corpus", "reference:g2", "--tokenizer", "gpt-2", "--rejects", "no/such/folder.jsonl"],
+        &["merge", "missing.json"],
+        &["merge", "not.json"],
+        &["merge"],
+        &["tokenizers", "show", "lama"],
+        &["analize"],
+    ] {
+        let (code, stdout, stderr) = run(here.path(), args, "");
+        assert_eq!(code, 2, "{args:?}");
+        assert_eq!(stdout, "", "{args:?}");
+        shown += &format!("$ tplc {}\n{stderr}\n", args.join(" "));
+    }
+    golden::check("cli", "cannot_run", shown);
+}
+
+#[test]
+fn standard_input_is_a_corpus() {
+    let here = folder();
+    let args = ["analyze", "--tokenizer", "gpt-2", "--corpus", "-", "--format", "json"];
+    let (code, stdout, stderr) = run(here.path(), &args, "[C]<0.5,0,0>=[O]<1.25,0,0>\n");
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["schema"], "tplc.analyze/1");
+    assert_eq!(report["tokenizers"][0]["atoms"], 2);
+    assert_eq!(report["tokenizers"][0]["number_format"], "trimmed2");
+}
+
+#[test]
+fn a_mixture_of_number_formats_is_reported() {
+    let here = folder();
+    let args = ["analyze", "--tokenizer", "gpt-2", "--corpus", "-"];
+    let (_, stdout, _) = run(here.path(), &args, "[C]<0.5000,0.1234,0>\n[C]<1,2.5,-0.0>\n");
+    golden::check("cli", "mixture", stdout.lines().take(4).collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn parts_merge_to_the_bytes_of_the_whole() {
+    let here = folder();
+    let rows: Vec<String> =
+        (0..40).map(|i| format!("[C]<{}.5,-0.{i},{i}>=[O]<1.25,0,0>\n", i % 12)).collect();
+    let write = |name: &str, rows: &[String]| fs::write(here.path().join(name), rows.concat()).unwrap();
+    write("all.txt", &rows);
+    write("a.txt", &rows[..13]);
+    write("b.txt", &rows[13..]);
+    let analyze = |name: &str| {
+        let (corpus, partial) = (format!("{name}.txt"), format!("{name}.json"));
+        let args = [
+            "analyze",
+            "-t",
+            "qwen",
+            "-t",
+            "phi-3",
+            "-c",
+            &corpus,
+            "--partial",
+            &partial,
+            "--number-format",
+            "fixed3",
+        ];
+        let (code, stdout, stderr) = run(here.path(), &args, "");
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        stdout
+    };
+    let whole = analyze("all");
+    analyze("a");
+    analyze("b");
+    for order in [["a.json", "b.json"], ["b.json", "a.json"]] {
+        let args = ["merge", order[0], order[1], "--output", "sum.json"];
+        assert_eq!(run(here.path(), &args, ""), (0, whole.clone(), String::new()));
+        let read = |name: &str| fs::read(here.path().join(name)).unwrap();
+        assert!(read("sum.json") == read("all.json"));
+    }
+    let other = ["analyze", "-t", "qwen", "-c", "a.txt", "--partial", "other.json"];
+    assert_eq!(run(here.path(), &other, "").0, 0);
+    golden::check("cli", "merge_other", tplc(here.path(), &["merge", "a.json", "other.json"]));
+}
+
+#[test]
+fn limits_set_the_exit_status() {
+    let here = folder();
+    let judge = |rest: &[&str]| {
+        let args: Vec<&str> = SMALL.into_iter().chain(["trimmed4"]).chain(rest.iter().copied()).collect();
+        let (code, _, stderr) = run(here.path(), &args, "");
+        format!("{}\n[{code}] {stderr}\n", rest.join(" "))
+    };
+    let shown = [
+        judge(&[]),
+        judge(&["--max-under", "0.99", "--max-over", "0.99"]),
+        judge(&["--max-under", "0.1", "--max-over", "0.1"]),
+        judge(&["--max-over", "0.1", "--placeholder=-0.0000,-0.0000,-0.0000"]),
+    ];
+    golden::check("cli", "limits", shown.concat());
+}
+
+#[test]
+fn tokenizers_list_and_show() {
+    let here = folder();
+    let binned = concat!(env!("CARGO_MANIFEST_DIR"), "/tokenizers/overlays/qwen3-conf-binned.json");
+    fs::copy(binned, here.path().join("binned.json")).unwrap();
+    let shown = [
+        tplc(here.path(), &["tokenizers"]),
+        tplc(here.path(), &["tokenizers", "show", "deepseek", "--text", "[C]<-1.5,0,2>"]),
+        tplc(here.path(), &["tokenizers", "show", "qwen", "--text", "<0.0001>", "--format", "json"]),
+        tplc(
+            here.path(),
+            &["tokenizers", "show", "qwen", "--added-tokens", "binned.json", "--text", "[C]<0.0000"],
+        ),
+    ];
+    golden::check("cli", "tokenizers", shown.join("\n"));
+}
+
+#[test]
+fn an_overlay_that_changes_numbers_is_told() {
+    let here = folder();
+    let overlay = |name: &str| format!("{}/tokenizers/overlays/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    for (name, silent) in [("qwen3-conf", true), ("qwen3-conf-binned", false)] {
+        let args: Vec<String> =
+            SMALL.into_iter().chain(["fixed4", "--added-tokens"]).map(str::to_owned).collect();
+        let args: Vec<String> = args.into_iter().chain([overlay(name)]).collect();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let (code, stdout, stderr) = run(here.path(), &args, "");
+        assert_eq!((code, stderr.is_empty()), (0, silent), "{stderr}");
+        assert!(stdout.starts_with(&format!("qwen3+{name}")), "{stdout}");
+    }
+}
+
+#[test]
+fn help_teaches() {
+    let here = folder();
+    let shown = [tplc(here.path(), &["--help"]), tplc(here.path(), &["analyze", "-h"])];
+    golden::check("cli", "help", shown.join("\n"));
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, stdout, _) = run(here.path(), &["completions", shell], "");
+        assert!(code == 0 && stdout.contains("tplc"), "{shell}");
+    }
+}
