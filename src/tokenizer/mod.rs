@@ -17,6 +17,7 @@
 mod added;
 mod assign;
 mod bpe;
+mod bpe_json;
 mod embedded;
 mod error;
 mod fingerprint;
