@@ -69,7 +69,7 @@ const COORDINATES: &[&str] = &[
     "-123.4567",
 ];
 
-/// The [`COORDINATES`] whose pieces differ between `base` and `overlaid`: empty where the overlay leaves plain
+/// Examples of plain coordinates whose pieces differ between `base` and `overlaid`: empty where the overlay leaves plain
 /// numbers alone.
 #[must_use]
 pub fn changed_numbers(base: &Tokenizer, overlaid: &Tokenizer) -> Vec<ChangedNumber> {
