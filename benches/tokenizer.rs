@@ -1,4 +1,5 @@
-//! From bytes to the first encoded text: the embedded form beside the `tokenizers` crate parsing the JSON.
+//! From bytes to the first encoded text: the embedded form and a tokenizer.json read by us, beside the `tokenizers`
+//! crate parsing the JSON.
 //!
 //! `cargo bench --bench tokenizer`. After Criterion's own reports comes one table with the ratios.
 #![allow(clippy::expect_used, clippy::print_stdout, missing_docs)]
@@ -12,9 +13,8 @@ use tplc::tokenizer::{EmbeddedTokenizer, TokenizerSource, embedded};
 /// The first text: one atom, so that the model and every lazy part of the pipeline is used once.
 const TEXT: &str = "[C]<-1.2345,0.0432,0.1000>";
 
-fn load_embedded(tokenizer: &'static EmbeddedTokenizer) -> usize {
-    let tokenizer = TokenizerSource::Embedded(tokenizer).load(&[]).expect("loads");
-    tokenizer.encode(TEXT).expect("encodes").ids.len()
+fn load(source: &TokenizerSource) -> usize {
+    source.load(&[]).expect("loads").encode(TEXT).expect("encodes").ids.len()
 }
 
 fn parse_json(json: &str) -> usize {
@@ -41,24 +41,36 @@ fn median(runs: usize, mut run: impl FnMut() -> usize) -> Duration {
 }
 
 fn main() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let bases = embedded().filter(|tokenizer| tokenizer.overlay().is_ok_and(|overlay| overlay.is_none()));
+    let cases: Vec<(&str, TokenizerSource, TokenizerSource, String)> = bases
+        .map(|tokenizer| {
+            let (path, json) = (folder.path().join(tokenizer.name), original(tokenizer));
+            std::fs::write(&path, &json).expect("writes");
+            (tokenizer.name, TokenizerSource::Embedded(tokenizer), TokenizerSource::File(path), json)
+        })
+        .collect();
+
     let mut criterion = Criterion::default().sample_size(10).configure_from_args();
     let mut group = criterion.benchmark_group("ready to encode");
-    let bases = || embedded().filter(|tokenizer| tokenizer.overlay().is_ok_and(|overlay| overlay.is_none()));
-    for tokenizer in bases() {
-        let json = original(tokenizer);
-        group.bench_function(BenchmarkId::new("embedded", tokenizer.name), |b| {
-            b.iter(|| load_embedded(tokenizer))
-        });
-        group.bench_function(BenchmarkId::new("crate", tokenizer.name), |b| b.iter(|| parse_json(&json)));
+    for (name, embedded, file, json) in &cases {
+        group.bench_function(BenchmarkId::new("embedded", name), |b| b.iter(|| load(embedded)));
+        group.bench_function(BenchmarkId::new("file", name), |b| b.iter(|| load(file)));
+        group.bench_function(BenchmarkId::new("crate", name), |b| b.iter(|| parse_json(json)));
     }
     group.finish();
     criterion.final_summary();
 
-    println!("\n{:16} {:>10} {:>10} {:>7}", "tokenizer", "embedded", "crate", "ratio");
-    for tokenizer in bases() {
-        let json = original(tokenizer);
-        let ours = median(11, || load_embedded(tokenizer)).as_secs_f64() * 1e3;
-        let theirs = median(11, || parse_json(&json)).as_secs_f64() * 1e3;
-        println!("{:16} {ours:7.1} ms {theirs:7.1} ms {:6.1}x", tokenizer.name, theirs / ours);
+    println!(
+        "\n{:16} {:>10} {:>10} {:>10} {:>7} {:>7}",
+        "tokenizer", "embedded", "file", "crate", "ratio", "file"
+    );
+    for (name, embedded, file, json) in &cases {
+        let milliseconds = |run: &mut dyn FnMut() -> usize| median(11, run).as_secs_f64() * 1e3;
+        let ours = milliseconds(&mut || load(embedded));
+        let read = milliseconds(&mut || load(file));
+        let theirs = milliseconds(&mut || parse_json(json));
+        let (ratio, file_ratio) = (theirs / ours, theirs / read);
+        println!("{name:16} {ours:7.1} ms {read:7.1} ms {theirs:7.1} ms {ratio:6.1}x {file_ratio:6.1}x");
     }
 }

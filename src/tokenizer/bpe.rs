@@ -1,10 +1,10 @@
-//! Byte pair encoding over packed arrays: what makes an embedded tokenizer ready in milliseconds.
+//! Byte pair encoding over packed arrays: what makes a tokenizer ready in milliseconds.
 //!
 //! The `tokenizers` crate keeps every token and both parts of every merge as a `String` of its own while it
 //! loads: for a vocabulary of 128,000 tokens and 280,000 merges that is close to a million allocations and as many
 //! string hashes, and takes most of the time to load. Here all token texts share one buffer, merges are pairs of
 //! ids, and both tables are flat arrays. The rest (normalizer, pre-tokenizer, added tokens, decoder) stays the
-//! crate's, and the tests prove that ids and offsets equal those of the crate's own model.
+//! crate's, and the tests prove that ids, offsets and decoding equal those of the crate's own model.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::assign::Assigned;
 use super::bpe::BpeFlags;
@@ -34,31 +34,14 @@ impl ModelContent {
         Self { flags, vocabulary, merges }
     }
 
-    /// From a model as the crate writes it. Of any model but BPE, all fields count as flags.
-    pub(super) fn of_json(model: Value) -> Self {
-        let Value::Object(mut model) = model else {
-            return Self { flags: model, vocabulary: Vec::new(), merges: Vec::new() };
-        };
-        let is_bpe = model.get("type").and_then(Value::as_str) == Some("BPE");
-        let (vocabulary, merges) = if is_bpe { take_bpe(&mut model) } else { Default::default() };
-        // Null and empty settings do nothing: they are as good as missing.
-        model.retain(|name, value| {
-            name == "unk_token" || !(value.is_null() || value.as_str().is_some_and(str::is_empty))
-        });
-        Self { flags: Value::Object(model), vocabulary, merges }
+    /// From a model as the crate writes it: all fields count as flags.
+    pub(super) fn of_json(mut model: Value) -> Self {
+        if let Value::Object(fields) = &mut model {
+            // Null and empty settings do nothing: they are as good as missing.
+            fields.retain(|_, value| !(value.is_null() || value.as_str().is_some_and(str::is_empty)));
+        }
+        Self { flags: model, vocabulary: Vec::new(), merges: Vec::new() }
     }
-}
-
-fn take_bpe(model: &mut Map<String, Value>) -> (Tokens, Pairs) {
-    let ids: BTreeMap<String, u32> =
-        serde_json::from_value(model.remove("vocab").unwrap_or_default()).unwrap_or_default();
-    let pairs: Vec<(String, String)> =
-        serde_json::from_value(model.remove("merges").unwrap_or_default()).unwrap_or_default();
-    let id = |token: &str| ids.get(token).copied().unwrap_or(u32::MAX);
-    let merges = pairs.iter().map(|(left, right)| (id(left), id(right))).collect();
-    let mut vocabulary: Tokens = ids.into_iter().map(|(token, id)| (id, token)).collect();
-    vocabulary.sort_unstable();
-    (vocabulary, merges)
 }
 
 /// Hashes all that ids and spans depend on. The version in the label changes with the definition.
@@ -133,7 +116,7 @@ mod tests {
     #[test]
     fn settings_that_do_nothing_do_not_count() {
         let bpe = |extra: Value| {
-            let mut model = json!({ "type": "BPE", "vocab": { "a": 0 }, "merges": [], "unk_token": null });
+            let mut model = json!({ "type": "BPE", "vocab": { "a": 0 }, "merges": [] });
             model.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
             canonical(&ModelContent::of_json(model).flags)
         };

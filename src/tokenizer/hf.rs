@@ -1,7 +1,7 @@
 //! The one file that imports the `tokenizers` crate.
 //!
 //! A tokenizer here is the crate's own pipeline (normalizer, pre-tokenizer, added tokens, decoder) around a model
-//! that is either the crate's, as parsed from a `tokenizer.json`, or the packed [`Bpe`] of an embedded tokenizer.
+//! that is either the packed [`Bpe`] or, for every other kind of model, the crate's own.
 //! Three parts of a `tokenizer.json` are left out on purpose, because they would change what a text alone
 //! tokenizes to: the post-processor (adds BOS, may trim spans), truncation and padding.
 
@@ -19,6 +19,7 @@ use tokenizers::{
 use super::added::AddedToken;
 use super::assign::{Assigned, Occupied, assign};
 use super::bpe::{Bpe, BpeFlags};
+use super::bpe_json::BpeJson;
 use super::fingerprint::ModelContent;
 use super::packed::Packed;
 use super::{Encoding, TokenizerError};
@@ -29,28 +30,27 @@ type Pipeline =
 
 /// The parts of a tokenizer.json that decide ids, spans and decoding; added tokens not yet placed.
 #[derive(Deserialize)]
-pub(super) struct Parts {
-    #[serde(default)]
+pub(super) struct Parts<M = Inner> {
     version: Option<String>,
     #[serde(default)]
     pub(super) added_tokens: Vec<AddedToken>,
     normalizer: Option<NormalizerWrapper>,
     pre_tokenizer: Option<PreTokenizerWrapper>,
     decoder: Option<DecoderWrapper>,
-    model: Inner,
+    model: M,
 }
 
 /// The model alone.
-#[derive(Deserialize)]
-#[serde(from = "ModelWrapper")]
-enum Inner {
+pub(super) enum Inner {
     Crate(Box<ModelWrapper>),
     Packed(Box<Bpe>),
 }
 
-impl From<ModelWrapper> for Inner {
-    fn from(model: ModelWrapper) -> Self {
-        Self::Crate(Box::new(model))
+impl<M> Parts<M> {
+    /// The same with its model made into another, where that can be done.
+    fn try_map<E>(self, make: impl FnOnce(M) -> Result<Inner, E>) -> Result<Parts, E> {
+        let Self { version, added_tokens, normalizer, pre_tokenizer, decoder, model } = self;
+        Ok(Parts { version, added_tokens, normalizer, pre_tokenizer, decoder, model: make(model)? })
     }
 }
 
@@ -60,7 +60,17 @@ impl Parts {
     /// # Errors
     /// Why it is none that the crate can use.
     pub(super) fn from_json(json: &[u8]) -> Result<Self, String> {
-        let parts: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        let packed = serde_json::from_slice::<Parts<BpeJson>>(json).ok();
+        let packed = packed.and_then(|parts| {
+            parts.try_map(|model| Bpe::try_from(model).map(|bpe| Inner::Packed(bpe.into()))).ok()
+        });
+        let parts = match packed {
+            Some(parts) => Ok(parts),
+            // The crate does the rest, or says what is wrong.
+            None => serde_json::from_slice::<Parts<ModelWrapper>>(json)
+                .and_then(|parts| parts.try_map(|model| Ok(Inner::Crate(model.into())))),
+        };
+        let parts = parts.map_err(|error| error.to_string())?;
         match parts.version.as_deref() {
             None | Some("1.0") => Ok(parts),
             Some(version) => Err(format!("version {version:?} is not supported, only \"1.0\" is")),

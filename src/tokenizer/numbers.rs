@@ -69,8 +69,8 @@ const COORDINATES: &[&str] = &[
     "-123.4567",
 ];
 
-/// The [`COORDINATES`] whose pieces differ between `base` and `overlaid`: empty where the overlay leaves plain
-/// numbers alone.
+/// Examples of plain coordinates whose pieces differ between `base` and `overlaid`: empty where the overlay leaves
+/// plain numbers alone.
 #[must_use]
 pub fn changed_numbers(base: &Tokenizer, overlaid: &Tokenizer) -> Vec<ChangedNumber> {
     let changed = COORDINATES.iter().filter_map(|text| {

@@ -110,7 +110,8 @@ fn tokenizer_fingerprint_is_of_the_content_alone() {
         json!({ "max_length": 2, "strategy": "LongestFirst", "stride": 0, "direction": "Right" });
     assert_eq!(fingerprint(&pairs, false), expected);
 
-    let changes: [(&str, Value); 6] = [
+    let changes: [(&str, Value); 7] = [
+        ("/model/end_of_word_suffix", json!("</w>")),
         ("/model/vocab", json!({ "a": 0, "b": 1, "c": 2, "ab": 3, "abc": 8 })),
         ("/model/merges", json!(["ab c", "a b"])),
         ("/model/ignore_merges", json!(true)),
@@ -261,6 +262,20 @@ fn tokenizer_other_models_work_too() {
     }
     assert_eq!(ours.token(TokenId(3)).as_deref(), Some(" C"));
     assert_ne!(ours.fingerprint(), load("gpt-2").fingerprint());
+}
+
+#[test]
+fn tokenizer_bpe_with_a_suffix_is_left_to_the_crate() {
+    let mut json = letters();
+    json["pre_tokenizer"] = json!({ "type": "Whitespace" });
+    json["model"]["end_of_word_suffix"] = json!("</w>");
+    json["model"]["vocab"] = json!({ "a": 0, "b": 1, "b</w>": 2, "ab</w>": 3 });
+    json["model"]["merges"] = json!(["a b</w>"]);
+    let folder = folder(&[("tokenizer.json", &json)]);
+    let ours = load(&path(&folder, "tokenizer.json"));
+    let oracle: tokenizers::Tokenizer = json.to_string().parse().unwrap();
+    assert_eq!(ids(&ours.encode("ab aab").unwrap()), [3, 0, 3]);
+    assert_same(&ours, &oracle, "ab aab bab");
 }
 
 #[test]
