@@ -47,6 +47,14 @@ impl Coordinate {
     /// # Errors
     /// [`CoordinateError`] if the text is no number, not finite, or out of range.
     pub fn parse(text: &str) -> Result<Self, CoordinateError> {
+        match plain_nanos(text.as_bytes()) {
+            Some(nanos) => Ok(Self(nanos)),
+            None => Self::parse_any(text),
+        }
+    }
+
+    /// Reads what [`plain_nanos`] leaves: exponents, very many digits, and everything that is an error.
+    fn parse_any(text: &str) -> Result<Self, CoordinateError> {
         let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
         let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
             Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()),
@@ -97,6 +105,33 @@ impl Coordinate {
     }
 }
 
+/// The value of plain text such as `-1.2345`, in 1e-9 Å: nearly every coordinate there is, read in one pass.
+fn plain_nanos(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    // Longer text may not fit 64 bits and is rare.
+    if digits.is_empty() || digits == b"." || digits.len() > 19 {
+        return None;
+    }
+    let mut value: i64 = 0;
+    let mut point = None;
+    for (at, byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => value = value.checked_mul(10)?.checked_add(i64::from(byte - b'0'))?,
+            b'.' if point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    let decimals = point.map_or(0, |at| digits.len() - at - 1);
+    let nanos = match u32::try_from(decimals).ok()? {
+        cut @ MAX_DECIMALS.. => value / 10_i64.pow(cut - MAX_DECIMALS),
+        kept => value.checked_mul(10_i64.pow(MAX_DECIMALS - kept))?,
+    };
+    Some(if negative { -nanos } else { nanos })
+}
+
 impl fmt::Display for Coordinate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };
@@ -133,6 +168,15 @@ mod tests {
         }
         assert_eq!(Coordinate::from_f64(1.1558), Ok(Coordinate(1_155_800_000)));
         assert_eq!(Coordinate::from_f32(-0.1), Ok(Coordinate(-100_000_000)));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_fast_way_and_the_whole_way_agree(text in "-?[0-9]{0,12}(\\.[0-9]{0,12})?|[-+.e0-9]{0,8}") {
+            if let Some(nanos) = plain_nanos(text.as_bytes()) {
+                proptest::prop_assert_eq!(Coordinate::parse_any(&text), Ok(Coordinate(nanos)), "{}", text);
+            }
+        }
     }
 
     #[test]

@@ -1,22 +1,25 @@
-//! The atom block of a mol block (V2000 or V3000): elements, and coordinates from their decimal text.
+//! The atoms of a mol block (V2000 or V3000): elements, coordinates from their decimal text, and which are bonded.
 //!
-//! Bonds and charges are the business of `graph`.
+//! Bond orders and charges are the business of `graph`.
 
 use std::borrow::Cow;
 
-use super::{Coordinate, Position, RowFault};
+use super::pairing::{Neighbours, is_hydrogen};
+use super::{Coordinate, Position, RowFault, SmilesBond};
 
 /// The atoms of a mol block, in file order.
 pub(super) struct AtomBlock<'a> {
     pub(super) elements: Vec<&'a str>,
     pub(super) positions: Vec<Position>,
+    /// Pairs of atom indices, from 0, and the bond type: 1 to 3, 4 aromatic, or what else the format has.
+    bonds: Vec<([usize; 2], usize)>,
 }
 
 impl<'a> AtomBlock<'a> {
     pub(super) fn read(block: &'a str) -> Result<Self, RowFault> {
         let mut lines = block.lines().skip(3);
         let counts = lines.next().ok_or_else(|| RowFault::Truncated("no counts line".to_owned()))?;
-        let mut atoms = Self { elements: Vec::new(), positions: Vec::new() };
+        let mut atoms = Self { elements: Vec::new(), positions: Vec::new(), bonds: Vec::new() };
         if is_v3000(block) {
             atoms.read_v3000(lines)?;
         } else {
@@ -43,33 +46,48 @@ impl<'a> AtomBlock<'a> {
                 .ok_or_else(|| RowFault::BadAtomLine { atom, line: line.chars().take(80).collect() })?;
             self.push(element, numbers)?;
         }
-        let found = lines.take_while(ends).take(bonds).count();
-        if found < bonds {
-            return Err(RowFault::Truncated(format!("{found} of {bonds} bond lines")));
+        for bond in 1..=bonds {
+            let line = lines
+                .next()
+                .filter(ends)
+                .ok_or_else(|| RowFault::Truncated(format!("{} of {bonds} bond lines", bond - 1)))?;
+            self.bond([line.get(0..3), line.get(3..6), line.get(6..9.min(line.len().max(6)))]);
         }
         Ok(())
     }
 
     fn read_v3000(&mut self, lines: impl Iterator<Item = &'a str>) -> Result<(), RowFault> {
-        let mut inside = false;
+        let mut section = "";
         for line in lines {
             let Some(entry) = line.strip_prefix("M  V30 ") else { continue };
-            match entry.trim() {
-                "BEGIN ATOM" => inside = true,
-                "END ATOM" => return Ok(()),
-                // A `-` at the end continues the line; coordinates always come before any long attribute.
-                _ if inside && entry.as_bytes().first().is_some_and(u8::is_ascii_digit) => {
+            let words: Vec<&str> = entry.split_whitespace().collect();
+            let numbered = words.first().is_some_and(|word| word.bytes().all(|byte| byte.is_ascii_digit()));
+            match words.as_slice() {
+                &["BEGIN", begun, ..] => section = begun,
+                ["END", "CTAB", ..] => return Ok(()),
+                // A `-` at the end continues the line; what is wanted always comes before that.
+                &[_, element, x, y, z, ..] if section == "ATOM" && numbered => {
+                    self.push(element, [x, y, z])?
+                }
+                &[_, order, from, to, ..] if section == "BOND" && numbered => {
+                    self.bond([from, to, order].map(Some));
+                }
+                _ if section == "ATOM" && numbered => {
                     let atom = self.elements.len() + 1;
-                    let words: Vec<&str> = entry.split_whitespace().collect();
-                    let &[_, element, x, y, z, ..] = words.as_slice() else {
-                        return Err(RowFault::BadAtomLine { atom, line: line.chars().take(80).collect() });
-                    };
-                    self.push(element, [x, y, z])?;
+                    return Err(RowFault::BadAtomLine { atom, line: line.chars().take(80).collect() });
                 }
                 _ => {}
             }
         }
-        Err(RowFault::Truncated(if inside { "no END ATOM line" } else { "no BEGIN ATOM line" }.to_owned()))
+        Err(RowFault::Truncated("no END CTAB line".to_owned()))
+    }
+
+    /// Keeps a bond that can be read; what else is wrong with it shows where bonds are needed.
+    fn bond(&mut self, fields: [Option<&str>; 3]) {
+        let [from, to, order] = fields.map(|field| field?.trim().parse::<usize>().ok());
+        if let (Some(from @ 1..), Some(to @ 1..), Some(order)) = (from, to, order) {
+            self.bonds.push(([from - 1, to - 1], order));
+        }
     }
 
     fn push(&mut self, element: &'a str, numbers: [&str; 3]) -> Result<(), RowFault> {
@@ -85,6 +103,24 @@ impl<'a> AtomBlock<'a> {
         self.elements.push(element);
         self.positions.push(position);
         Ok(())
+    }
+}
+
+impl Neighbours for AtomBlock<'_> {
+    fn bonded(&self, bond: SmilesBond, from: usize, to: usize) -> bool {
+        let between = self.bonds.iter().find(|(atoms, _)| *atoms == [from, to] || *atoms == [to, from]);
+        between.is_some_and(|&(_, order)| {
+            bond.order.is_none_or(|written| order > 3 || order == usize::from(written))
+        })
+    }
+
+    fn hydrogens(&self, atom: usize) -> Option<usize> {
+        let is_hydrogen = |atom: usize| self.elements.get(atom).is_some_and(|element| is_hydrogen(element));
+        let on_atom = |&&([from, to], _): &&([usize; 2], usize)| {
+            (from == atom && is_hydrogen(to)) || (to == atom && is_hydrogen(from))
+        };
+        let written = self.elements.iter().any(|element| self::is_hydrogen(element));
+        written.then(|| self.bonds.iter().filter(on_atom).count())
     }
 }
 

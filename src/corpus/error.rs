@@ -197,6 +197,30 @@ pub enum RowFault {
         /// Its element in the record.
         found: String,
     },
+    /// The same elements in the same order, but other atoms are bonded; for an SDF, the graph gives no mapping either.
+    #[error(
+        "{smiles:?} bonds its atoms {from} and {to}, which are not bonded so, or lie far apart, in the record; put the \
+         atoms in one order, or (SDF) take the SMILES from the graph"
+    )]
+    BondOrder {
+        /// The SMILES.
+        smiles: String,
+        /// An atom of the SMILES, from 1.
+        from: usize,
+        /// The atom that it is bonded to, from 1.
+        to: usize,
+    },
+    /// An atom with other hydrogens than the SMILES states; the graph gives no mapping either.
+    #[error(
+        "{smiles:?} states other hydrogens on its atom {atom} than the record has; put the atoms in one order, or take \
+         the SMILES from the graph"
+    )]
+    Hydrogens {
+        /// The SMILES.
+        smiles: String,
+        /// The atom of the SMILES, from 1.
+        atom: usize,
+    },
     /// No SMILES can be written for the record's graph.
     #[error("no SMILES from the molecular graph: {0}")]
     Graph(String),

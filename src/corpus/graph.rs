@@ -1,7 +1,7 @@
 //! Molecular graphs: SMILES written from a mol block, and atoms matched between the two.
 //! The only file that knows the `chematic` crates.
 
-use chematic_core::{AtomIdx, Molecule, valence_inferred_hcount};
+use chematic_core::{AtomIdx, Element, Molecule, valence_inferred_hcount};
 use chematic_mol::{read_mol_v3000_with_diagnostics, read_mol_with_diagnostics};
 use chematic_perception::apply_aromaticity;
 use chematic_smiles::{
@@ -9,7 +9,8 @@ use chematic_smiles::{
 };
 
 use super::ctab::{is_v3000, unix_lines};
-use super::{RowFault, pairing};
+use super::pairing::same_element;
+use super::{Position, RowFault, Smiles, SmilesBond};
 
 /// The SMILES of a mol block, and for each atom that it writes the index of the block's atom.
 ///
@@ -21,11 +22,20 @@ pub(super) fn smiles(block: &str, elements: &[&str]) -> Result<(String, Vec<usiz
     let atoms: Option<Vec<usize>> = order.iter().map(|atom| graph.source(*atom)).collect();
     let atoms = atoms.ok_or_else(|| RowFault::Graph("an atom was lost in writing".to_owned()))?;
     // Reading back guards against a writer that disagrees with itself, so no coordinate goes to a wrong atom.
-    let kept: Vec<&str> = atoms.iter().map(|&atom| elements[atom]).collect();
-    match pairing::by_elements(&smiles, &kept) {
-        Ok(order) if order.iter().copied().eq(0..kept.len()) => Ok((smiles, atoms)),
-        Ok(_) => Err(RowFault::Graph(format!("{smiles:?} does not write every atom"))),
-        Err(fault) => Err(RowFault::Graph(fault.to_string())),
+    let back = Smiles::parse(&smiles).map_err(|fault| RowFault::Graph(fault.to_string()))?;
+    let same_elements = back.atoms().len() == atoms.len()
+        && back
+            .atoms()
+            .iter()
+            .zip(&atoms)
+            .all(|(back, &atom)| same_element(back.symbol.of(&smiles), elements[atom]));
+    let bonded = |bond: &SmilesBond| {
+        graph.molecule.bond_between(order[bond.from as usize], order[bond.to as usize]).is_some()
+    };
+    if same_elements && back.bonds().iter().all(bonded) {
+        Ok((smiles, atoms))
+    } else {
+        Err(RowFault::Graph(format!("{smiles:?} does not read back as the graph")))
     }
 }
 
@@ -50,6 +60,16 @@ pub(super) fn pair(smiles: &str, block: &str, elements: &[&str]) -> Option<Vec<u
     Some(pairs.into_iter().map(|(_, atom)| atom).collect())
 }
 
+/// Whether two atoms lie near enough to be bonded: within 1.3 times their covalent radii and 0.2 Å, which a second
+/// neighbour is not. Unknown elements pass.
+pub(super) fn within_bond_length(elements: [&str; 2], positions: [Position; 2]) -> bool {
+    let [Some(first), Some(second)] = elements.map(Element::from_symbol) else { return true };
+    let radii = f64::from(first.covalent_radius() + second.covalent_radius());
+    let [from, to] = positions.map(|position| position.map(|axis| axis.nanos() as f64 * 1e-9));
+    let squared: f64 = from.iter().zip(to).map(|(from, to)| (from - to).powi(2)).sum();
+    squared.sqrt() <= 1.3 * radii + 0.2
+}
+
 /// A molecule, and which atom of the mol block each of its atoms is.
 struct Graph {
     molecule: Molecule,
@@ -61,7 +81,7 @@ impl Graph {
         let block = unix_lines(block);
         let read = if is_v3000(&block) { read_mol_v3000_with_diagnostics } else { read_mol_with_diagnostics };
         let molecule = read(&block).map_err(|error| RowFault::Graph(error.to_string()))?.mol;
-        let agrees = |(atom, found): (&str, &&str)| pairing::same_element(atom, found) || atom == "*";
+        let agrees = |(atom, found): (&str, &&str)| same_element(atom, found) || atom == "*";
         let symbols = molecule.atoms().map(|(_, atom)| atom.element.symbol());
         if molecule.atom_count() != elements.len() || !symbols.zip(elements).all(agrees) {
             return Err(RowFault::Graph("its atoms are not those of the atom block".to_owned()));

@@ -36,7 +36,7 @@ pub use format::CorpusFormat;
 pub use options::{CorpusOptions, JsonFields, SmilesSource};
 pub use record::{EnrichedRow, Record, Row};
 pub use records::{Corpus, Records};
-pub use smiles::{Smiles, SmilesAtom, SmilesError, SmilesFault};
+pub use smiles::{Smiles, SmilesAtom, SmilesBond, SmilesError, SmilesFault};
 pub use stream::BytesRead;
 
 /// One molecule: a SMILES and any number of conformers of it.

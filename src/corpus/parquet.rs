@@ -87,7 +87,8 @@ fn wanted_columns(schema: &Type, fields: &JsonFields) -> Result<Type, String> {
     let wanted: Vec<_> =
         columns.filter(|column| names.iter().any(|name| *name == column.name())).cloned().collect();
     let has = |name: &str| wanted.iter().any(|column| column.name() == name);
-    if !has(enriched) && !(has(smiles) && has(conformers)) {
+    let readable = has(enriched) || (has(smiles) && has(conformers));
+    if !readable {
         return Err(format!("no columns {smiles:?} and {conformers:?}, nor {enriched:?}"));
     }
     Type::group_type_builder(schema.name()).with_fields(wanted).build().map_err(|error| error.to_string())

@@ -1,6 +1,6 @@
 //! A corpus: its sources in order, and the raw records in them.
 
-use std::io::{BufRead, Read};
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use super::frame::Framer;
 use super::parquet::ParquetRows;
 use super::record::Context;
 use super::source::{Origin, Source};
+use super::stream::Text;
 use super::{BytesRead, CorpusError, CorpusFormat, CorpusOptions, Record};
 
 /// A list of inputs, resolved: everything that [`Corpus::records`] will read, in order.
@@ -100,7 +101,7 @@ pub struct Records {
 }
 
 enum Cutter {
-    Text(Framer<Box<dyn BufRead + Send>>),
+    Text(Framer<Text>),
     Parquet(ParquetRows),
 }
 

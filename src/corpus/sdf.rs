@@ -49,12 +49,11 @@ fn data_smiles<'a>(data: &'a str, source: &SmilesSource) -> Option<&'a str> {
     })
 }
 
-/// Pairs by elements; where the order differs, by the molecular graph.
+/// Pairs in the order as written; where that is another molecule, by the molecular graph.
 fn pair(smiles: &str, atoms: &AtomBlock<'_>, block: &str) -> Result<Vec<usize>, RowFault> {
-    pairing::by_elements(smiles, &atoms.elements).or_else(|fault| match fault {
-        RowFault::AtomOrder { .. } | RowFault::AtomCount { .. } => {
-            graph::pair(smiles, block, &atoms.elements).ok_or(fault)
-        }
-        other => Err(other),
-    })
+    match pairing::in_order(smiles, &atoms.elements, atoms) {
+        Err(fault @ RowFault::Smiles(_)) => Err(fault),
+        Err(fault) => graph::pair(smiles, block, &atoms.elements).ok_or(fault),
+        order => order,
+    }
 }

@@ -11,6 +11,7 @@ use crate::primitives::ByteSpan;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Smiles {
     atoms: Vec<SmilesAtom>,
+    bonds: Vec<SmilesBond>,
 }
 
 /// One atom of a SMILES.
@@ -22,6 +23,17 @@ pub struct SmilesAtom {
     pub symbol: ByteSpan,
     /// Whether it is written in brackets.
     pub bracketed: bool,
+}
+
+/// One bond of a SMILES, between two of its atoms as indices into [`Smiles::atoms`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SmilesBond {
+    /// The atom written first, or the one that opens the ring bond.
+    pub from: u32,
+    /// The atom written later, or the one that closes the ring bond.
+    pub to: u32,
+    /// Its order, 1 to 4; `None` where the text leaves it open (aromatic, dative, any).
+    pub order: Option<u8>,
 }
 
 /// Why a text is no SMILES, and at which byte.
@@ -97,9 +109,16 @@ impl Smiles {
     /// # Errors
     /// [`SmilesError`] with the byte and the fault if the text is not well formed.
     pub fn parse(text: &str) -> Result<Self, SmilesError> {
-        let mut reader = Reader { text, at: 0, atoms: Vec::new(), rings: Vec::new(), branches: Vec::new() };
+        let mut reader = Reader {
+            text,
+            at: 0,
+            atoms: Vec::new(),
+            bonds: Vec::new(),
+            rings: Vec::new(),
+            branches: Vec::new(),
+        };
         match reader.read() {
-            Ok(()) => Ok(Self { atoms: reader.atoms }),
+            Ok(()) => Ok(Self { atoms: reader.atoms, bonds: reader.bonds }),
             Err(fault) => Err(SmilesError {
                 smiles: text.chars().take(120).collect(),
                 at: reader.at.min(text.len()),
@@ -113,14 +132,21 @@ impl Smiles {
     pub fn atoms(&self) -> &[SmilesAtom] {
         &self.atoms
     }
+
+    /// The bonds, in the order in which they are completed.
+    #[must_use]
+    pub fn bonds(&self) -> &[SmilesBond] {
+        &self.bonds
+    }
 }
 
 struct Reader<'a> {
     text: &'a str,
     at: usize,
     atoms: Vec<SmilesAtom>,
-    /// Open ring bonds: number and the atom that opened it.
-    rings: Vec<(u16, usize)>,
+    bonds: Vec<SmilesBond>,
+    /// Open ring bonds: number, the atom that opened it, and the bond symbol there.
+    rings: Vec<(u16, usize, Option<u8>)>,
     /// Open branches: the atom each hangs on.
     branches: Vec<usize>,
 }
@@ -129,16 +155,20 @@ impl Reader<'_> {
     fn read(&mut self) -> Result<(), SmilesFault> {
         // The atom that the next bond starts from; none at the start and after a dot.
         let mut from: Option<usize> = None;
-        let mut bond_pending = false;
+        // The symbol of that bond, once read.
+        let mut bond: Option<u8> = None;
         while let Some(byte) = self.peek() {
             match byte {
                 b'[' | b'*' | b'A'..=b'Z' | b'a'..=b'z' => {
                     self.atom()?;
-                    from = Some(self.atoms.len() - 1);
-                    bond_pending = false;
+                    let atom = self.atoms.len() - 1;
+                    if let Some(from) = from {
+                        self.bond(from, atom, bond.take());
+                    }
+                    from = Some(atom);
                     continue;
                 }
-                b'(' if from.is_some() && !bond_pending => {
+                b'(' if from.is_some() && bond.is_none() => {
                     self.branches.extend(from);
                     // An empty branch, or one that starts with a branch, is no SMILES.
                     if matches!(self.text.as_bytes().get(self.at + 1), Some(b'(' | b')')) {
@@ -146,37 +176,38 @@ impl Reader<'_> {
                         return Err(self.unexpected());
                     }
                 }
-                b')' if !bond_pending && from.is_some() => match self.branches.pop() {
+                b')' if bond.is_none() && from.is_some() => match self.branches.pop() {
                     Some(atom) => from = Some(atom),
                     None => return Err(self.unexpected()),
                 },
-                b'.' if from.is_some() && !bond_pending => from = None,
-                b'-' | b'=' | b'#' | b'$' | b':' | b'/' | b'\\' | b'~' if from.is_some() && !bond_pending => {
-                    bond_pending = true;
+                b'.' if from.is_some() && bond.is_none() => from = None,
+                b'-' | b'=' | b'#' | b'$' | b':' | b'/' | b'\\' | b'~'
+                    if from.is_some() && bond.is_none() =>
+                {
                     let dative = byte == b'-' && self.text.as_bytes().get(self.at + 1) == Some(&b'>');
+                    bond = Some(if dative { b'~' } else { byte });
                     self.at += usize::from(dative);
                 }
-                b'<' if from.is_some() && !bond_pending && self.text[self.at..].starts_with("<-") => {
-                    bond_pending = true;
+                b'<' if from.is_some() && bond.is_none() && self.text[self.at..].starts_with("<-") => {
+                    bond = Some(b'~');
                     self.at += 1;
                 }
                 b'0'..=b'9' | b'%' => {
                     let Some(atom) = from else { return Err(self.unexpected()) };
-                    self.ring_bond(atom)?;
-                    bond_pending = false;
+                    self.ring_bond(atom, bond.take())?;
                     continue;
                 }
                 _ => return Err(self.unexpected()),
             }
             self.at += 1;
         }
-        if bond_pending {
+        if bond.is_some() {
             return Err(SmilesFault::DanglingBond);
         }
         if !self.branches.is_empty() {
             return Err(SmilesFault::OpenBranch);
         }
-        if let Some(&(number, _)) = self.rings.first() {
+        if let Some(&(number, ..)) = self.rings.first() {
             return Err(SmilesFault::OpenRing(number));
         }
         match from {
@@ -261,7 +292,7 @@ impl Reader<'_> {
         Err(if self.peek().is_some() { SmilesFault::UnknownElement } else { SmilesFault::BadBracketAtom })
     }
 
-    fn ring_bond(&mut self, atom: usize) -> Result<(), SmilesFault> {
+    fn ring_bond(&mut self, atom: usize, symbol: Option<u8>) -> Result<(), SmilesFault> {
         let start = self.at;
         let number = match &self.text.as_bytes()[start..] {
             [b'%', b'(', ..] => {
@@ -283,17 +314,32 @@ impl Reader<'_> {
             _ => None,
         };
         let Some(number) = number else { return Err(self.unexpected()) };
-        match self.rings.iter().position(|&(open, _)| open == number) {
+        match self.rings.iter().position(|&(open, ..)| open == number) {
             Some(open) if self.rings[open].1 == atom => Err(SmilesFault::SelfRing(number)),
             Some(open) => {
-                self.rings.remove(open);
+                let (_, opener, opening_symbol) = self.rings.remove(open);
+                self.bond(opener, atom, symbol.or(opening_symbol));
                 Ok(())
             }
             None => {
-                self.rings.push((number, atom));
+                self.rings.push((number, atom, symbol));
                 Ok(())
             }
         }
+    }
+
+    fn bond(&mut self, from: usize, to: usize, symbol: Option<u8>) {
+        let aromatic =
+            |atom: usize| self.atoms[atom].symbol.of(self.text).starts_with(|c: char| c.is_ascii_lowercase());
+        let order = match symbol {
+            Some(b'-' | b'/' | b'\\') => Some(1),
+            Some(b'=') => Some(2),
+            Some(b'#') => Some(3),
+            Some(b'$') => Some(4),
+            Some(_) => None,
+            None => (!aromatic(from) || !aromatic(to)).then_some(1),
+        };
+        self.bonds.push(SmilesBond { from: from as u32, to: to as u32, order });
     }
 
     fn eat(&mut self, byte: u8) -> bool {
@@ -328,6 +374,19 @@ mod tests {
         );
         assert_eq!(atoms("[13CH3][N+](C)(C)C.[Cl-]"), ["[13CH3]", "[N+]", "C", "C", "C", "[Cl-]"]);
         assert_eq!(atoms("C%10CC%10[H]").len(), 4);
+    }
+
+    #[test]
+    fn finds_the_bonds_along_chains_branches_and_rings() {
+        let bonds = |text: &str| {
+            let smiles = Smiles::parse(text).unwrap();
+            let show = |bond: &SmilesBond| format!("{}-{}:{}", bond.from, bond.to, bond.order.unwrap_or(0));
+            smiles.bonds().iter().map(show).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(bonds("CC(=O)N"), "0-1:1 1-2:2 1-3:1");
+        assert_eq!(bonds("C=1CC1.O"), "0-1:1 1-2:1 0-2:2");
+        assert_eq!(bonds("C%10CC#%10"), "0-1:1 1-2:1 0-2:3");
+        assert_eq!(bonds("c1c-c1C~O->[Fe]"), "0-1:0 1-2:1 0-2:0 2-3:1 3-4:0 4-5:0");
     }
 
     #[test]

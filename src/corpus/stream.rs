@@ -1,6 +1,6 @@
 //! Bytes of one source: counted as they leave the disk, decompressed, and peeked at to tell what they are.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,9 +30,12 @@ impl BytesRead {
     }
 }
 
+/// Decompressed text; a concrete type, because it is asked for every line.
+pub(super) type Text = BufReader<Peeked<Box<dyn Read + Send>>>;
+
 /// The decompressed text of one source, and what it was found to be.
 pub(super) struct Stream {
-    pub(super) text: Box<dyn BufRead + Send>,
+    pub(super) text: Text,
     pub(super) sniffed: CorpusFormat,
 }
 
@@ -61,7 +64,7 @@ impl Stream {
         };
         let text = Peeked::new(decompressed, HEAD);
         let sniffed = CorpusFormat::sniff(&text.head);
-        Ok(Self { text: Box::new(BufReader::with_capacity(BUFFER, text)), sniffed })
+        Ok(Self { text: BufReader::with_capacity(BUFFER, text), sniffed })
     }
 }
 
@@ -79,7 +82,7 @@ impl<R: Read> Read for Counted<R> {
 }
 
 /// A reader whose first bytes are known; an error met while peeking is given when reading gets there.
-struct Peeked<R> {
+pub(super) struct Peeked<R> {
     head: Vec<u8>,
     given: usize,
     error: Option<io::Error>,

@@ -1,6 +1,7 @@
 //! Extended XYZ: an atom count, a comment that holds the SMILES, and one line for each atom.
 
-use super::{Coordinate, Molecule, Position, RowFault, Smiles, pairing};
+use super::pairing::{self, Neighbours};
+use super::{Coordinate, Molecule, Position, RowFault, Smiles, SmilesBond, graph};
 
 /// The molecule of one frame, its atoms in the order of its SMILES.
 pub(super) fn molecule(frame: &str) -> Result<Molecule, RowFault> {
@@ -23,13 +24,30 @@ pub(super) fn molecule(frame: &str) -> Result<Molecule, RowFault> {
         positions.push(position);
     }
     let smiles = comment.smiles()?;
-    let order = pairing::by_elements(smiles, &elements)?;
+    let order = pairing::in_order(smiles, &elements, &Near { elements: &elements, positions: &positions })?;
     let conformer = order.into_iter().map(|atom| positions[atom]).collect();
     Ok(Molecule {
         name: comment.value("name").map(str::to_owned),
         smiles: smiles.to_owned(),
         conformers: vec![conformer],
     })
+}
+
+/// A frame has no bonds, but atoms that lie apart cannot be neighbours in the SMILES.
+struct Near<'a> {
+    elements: &'a [&'a str],
+    positions: &'a [Position],
+}
+
+impl Neighbours for Near<'_> {
+    fn bonded(&self, _: SmilesBond, from: usize, to: usize) -> bool {
+        let ends = [from, to];
+        graph::within_bond_length(ends.map(|end| self.elements[end]), ends.map(|end| self.positions[end]))
+    }
+
+    fn hydrogens(&self, _: usize) -> Option<usize> {
+        None
+    }
 }
 
 /// The second line of a frame: `key=value` pairs, or free text.

@@ -167,6 +167,21 @@ fn a_smiles_in_another_order_is_paired_by_the_graph() {
     assert_eq!(show(molecule), "acetaldehyde CC=O\n  -0.9481 -0.7001 0\n  0 0.4641 0\n  1.2181 0.3612 0");
 }
 
+/// Formic acid written from its hydroxyl: the elements are those of the SMILES in order, the atoms are not.
+#[test]
+fn equal_elements_in_another_order_are_told_apart() {
+    let record = "formic acid\n\n\n  3  2  0  0  0  0  0  0  0  0999 V2000\n\
+        \x20  -1.0409   -0.4364    0.0000 O   0  0\n    0.0000    0.4239    0.0000 C   0  0\n\
+        \x20   1.1694    0.1037    0.0000 O   0  0\n  1  2  1  0\n  2  3  2  0\nM  END\n\
+        > <smiles>\nO=CO\n\n$$$$\n";
+    let [molecule] = &molecules(rows("a.sdf", record))[..] else { panic!() };
+    assert_eq!(show(molecule), "formic acid O=CO\n  1.1694 0.1037 0\n  0 0.4239 0\n  -1.0409 -0.4364 0");
+    // XYZ has no bonds, but a distance can tell.
+    let frame = "3\nsmiles=CCO\nC 0 0 0\nC 2.4 0 0\nO 1.2 0.7 0\n";
+    let error = rows("a.xyz", frame).remove(0).unwrap_err();
+    golden::check("corpus", "xyz_apart", error.to_string());
+}
+
 #[test]
 fn v3000_reads_as_v2000() {
     let v2000 = V2000_ACETALDEHYDE.replace("@SMILES", "CC=O");
