@@ -1,4 +1,49 @@
-//! tplc
+//! **tplc** measures, and makes impossible, the drift of position templates: language models that write 3D molecules
+//! copy a SMILES and fill in coordinates, `[C]<1.2345,-0.6789,2.1234>=[O]<…>`, and a template made from a placeholder
+//! counts tokens that real coordinates do not have.
+//!
+//! Data goes one way, and each module is one word of it:
+//!
+//! | module | what it holds | key types |
+//! | --- | --- | --- |
+//! | [`corpus`] | molecules in: SDF, XYZ, JSONL, Parquet, enriched text | [`Corpus`](corpus::Corpus), [`Molecule`](corpus::Molecule), [`Coordinate`](corpus::Coordinate) |
+//! | [`text`] | enriched SMILES: literals, holes, number formats | [`Skeleton`](text::Skeleton), [`EnrichedText`](text::EnrichedText), [`NumberFormat`](text::NumberFormat) |
+//! | [`tokenizer`] | tokenizers as shipped: compiled in, files, the hub | [`TokenizerSource`](tokenizer::TokenizerSource), [`Tokenizer`](tokenizer::Tokenizer) |
+//! | [`drift`] | placeholder tokens minus coordinate tokens, and what that costs | [`Analysis`](drift::Analysis), [`Partial`](drift::Partial), [`Report`](drift::Report) |
+//!
+//! **The guarantee of a report:** its counts are those of the tokenizer, token for token. They are added from tables of
+//! short pieces; a text that the tables cannot vouch for is encoded whole, a sample of all texts is compared with real
+//! encoding, and `verify: 1.0` compares every text.
+//!
+//! ```
+//! use tplc::{
+//!     corpus::{Corpus, CorpusOptions},
+//!     drift::{Analysis, AnalysisOptions, CostModel, Progress, Rejected, Report},
+//!     tokenizer::TokenizerSource,
+//! };
+//!
+//! struct Silent;
+//! impl Progress for Silent {
+//!     fn rejected(&mut self, _: Rejected<'_>) {}
+//!     fn advanced(&mut self, _rows: u64) {}
+//! }
+//!
+//! let tokenizers = ["qwen".parse::<TokenizerSource>()?.load(&[])?];
+//! let corpus = Corpus::open(&["reference:g2".to_owned()], &CorpusOptions::default())?;
+//! let options = AnalysisOptions::default();
+//! let mut analysis = Analysis::new(&tokenizers, &options)?;
+//! analysis.run(corpus.records(), &mut Silent)?;
+//!
+//! let report = Report::new(&analysis.finish()?, CostModel::default());
+//! let qwen = &report.tokenizers[0];
+//! assert_eq!((qwen.conformers, qwen.atoms), (97, 328));
+//! assert_eq!(qwen.placeholders[0].facts.block_free, 20);
+//! assert!(qwen.placeholders[0].over.share > 0.25);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Features: `cli` (default) is the program; `compile` is everything but the program; `hub` fetches tokenizers from the
+//! Hugging Face hub; `parquet` reads Parquet corpora.
 
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -13,6 +13,7 @@ mod golden;
 mod layers;
 mod smiles;
 mod text;
+mod tokenizer_corpora;
 mod tokenizer_embedded;
 #[cfg(feature = "hub")]
 mod tokenizer_hub;

@@ -21,9 +21,13 @@ pub(crate) fn try_load(source: &str, overlays: &[AddedTokens]) -> Result<Tokeniz
     source.parse::<TokenizerSource>()?.load(overlays)
 }
 
-/// The crate's own tokenizer, parsed from the original JSON text.
+/// The crate's own tokenizer, parsed from the original JSON text, its overlay's tokens added to that text.
 pub(crate) fn oracle(name: &str) -> tokenizers::Tokenizer {
-    embedded(name).tokenizer_json().unwrap().to_string().parse().unwrap()
+    let mut json = embedded(name).tokenizer_json().unwrap();
+    for token in embedded(name).overlay().unwrap().iter().flat_map(|overlay| &overlay.added_tokens) {
+        json["added_tokens"].as_array_mut().unwrap().push(serde_json::to_value(token).unwrap());
+    }
+    json.to_string().parse().unwrap()
 }
 
 /// Ids and byte spans as the oracle gives them.
