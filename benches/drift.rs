@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use tplc::{
-    corpus::{Corpus, CorpusFormat, CorpusOptions, Record, Row},
+    corpus::{Corpus, CorpusFormat, CorpusOptions, Position, Record, Row},
     drift::{Analysis, AnalysisOptions, Progress, Rejected},
     text::{NumberFormat, Skeleton},
     tokenizer::{EmbeddedTokenizer, Tokenizer, TokenizerSource, embedded},
@@ -24,18 +24,19 @@ impl Progress for Silent {
     fn advanced(&mut self, _: u64) {}
 }
 
-/// The first conformer of each molecule of the reference corpus, as enriched text.
+/// Every conformer of the reference corpus, as enriched text.
 fn texts(format: NumberFormat) -> Vec<String> {
     let corpus = Corpus::open(&["reference:drugs".to_owned()], &CorpusOptions::default()).expect("opens");
-    corpus
-        .records()
-        .flat_map(|record| record.expect("reads").parse())
-        .filter_map(|row| match row.expect("parses") {
-            Row::Molecule(molecule) => {
-                let skeleton = Skeleton::new(&molecule.smiles, None).expect("is SMILES");
-                Some(skeleton.render(molecule.conformers.first()?, &format).expect("renders"))
-            }
-            Row::Enriched(_) => None,
+    let rows = corpus.records().flat_map(|record| record.expect("reads").parse());
+    let molecules = rows.filter_map(|row| match row.expect("parses") {
+        Row::Molecule(molecule) => Some(molecule),
+        Row::Enriched(_) => None,
+    });
+    molecules
+        .flat_map(|molecule| {
+            let skeleton = Skeleton::new(&molecule.smiles, None).expect("is SMILES");
+            let render = |conformer: &Vec<Position>| skeleton.render(conformer, &format).expect("renders");
+            molecule.conformers.iter().map(render).collect::<Vec<_>>()
         })
         .collect()
 }

@@ -1,10 +1,10 @@
 //! From a corpus to counts: reading serially, everything else on all threads.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::{Counter, DEFAULT_PLACEHOLDERS, DriftError, InputCounts, PartialFile};
+use super::{DEFAULT_PLACEHOLDERS, DriftError, InputCounts, PartialFile, counter::Counter, learner::Learner};
 use crate::{
     corpus::{CorpusError, Record, Row, RowError, RowFault},
     text::{EnrichedReader, NumberFormat, Skeleton, Tags, TextError},
@@ -90,10 +90,15 @@ impl<'t> Analysis<'t> {
         // Text without tags of our own may still carry the published ones.
         let tags = if options.tags == Tags::none() { Tags::conformer() } else { options.tags.clone() };
         let reader = EnrichedReader::new(&tags);
-        let counter =
-            |tokenizer| Counter::new(tokenizer, &options.placeholders, options.formats.len(), options.exact);
+        let learners: Vec<Arc<Learner<'t>>> = tokenizers
+            .iter()
+            .map(|tokenizer| Arc::new(Learner::new(tokenizer, &options.placeholders)))
+            .collect();
+        let counter = |learner: &Arc<Learner<'t>>| {
+            Counter::new(Arc::clone(learner), options.formats.len(), options.exact)
+        };
         let worker =
-            || Worker { counters: tokenizers.iter().map(counter).collect(), reader: reader.clone(), options };
+            || Worker { counters: learners.iter().map(counter).collect(), reader: reader.clone(), options };
         let workers = (0..pool.current_num_threads()).map(|_| Mutex::new(worker())).collect();
         Ok(Self { options, pool, workers, input: InputCounts::default() })
     }

@@ -1,22 +1,24 @@
 //! Counting the tokens of texts, by tables where they vouch for the result and by encoding where they do not.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 
 use super::{
     DriftError,
-    partial::{HoleCount, LiteralCount, Partial, PlaceholderFacts, TokenizerFacts},
+    learner::Learner,
+    partial::{HoleCount, LiteralCount, Partial},
     runs::{RunTable, runs},
 };
 use crate::{
     primitives::{ByteSpan, TokenId},
     text::{EnrichedText, Hole, NumberFormat, NumberSurvey, Tags},
-    tokenizer::{Encoding, Tokenizer, TokenizerError},
+    tokenizer::{Encoding, TokenizerError},
 };
 
 /// Counts the texts of one tokenizer; one worker thread has one counter.
-pub struct Counter<'t> {
-    tokenizer: &'t Tokenizer,
-    placeholders: &'t [String],
+pub(super) struct Counter<'t> {
+    learner: Arc<Learner<'t>>,
     runs: RunTable<'t>,
     /// Literals by their text and the sign that follows.
     known: FxHashMap<Box<str>, usize>,
@@ -72,12 +74,10 @@ struct Tally {
 
 impl<'t> Counter<'t> {
     /// A counter with `formats` separate tallies. With `exact`, every text is encoded whole.
-    #[must_use]
-    pub fn new(tokenizer: &'t Tokenizer, placeholders: &'t [String], formats: usize, exact: bool) -> Self {
+    pub(super) fn new(learner: Arc<Learner<'t>>, formats: usize, exact: bool) -> Self {
         Self {
-            tokenizer,
-            placeholders,
-            runs: RunTable::new(tokenizer),
+            runs: RunTable::new(Arc::clone(&learner)),
+            learner,
             known: FxHashMap::default(),
             literals: Vec::new(),
             classes: Vec::new(),
@@ -91,7 +91,7 @@ impl<'t> Counter<'t> {
     ///
     /// # Errors
     /// [`DriftError::Tokenizer`] if the tokenizer refuses the text.
-    pub fn count(&mut self, text: &EnrichedText<'_>, format: usize) -> Result<(), DriftError> {
+    pub(super) fn count(&mut self, text: &EnrichedText<'_>, format: usize) -> Result<(), DriftError> {
         let counted = !self.exact && self.count_by_tables(text, format)?;
         if !counted {
             self.count_by_encoding(text, format)?;
@@ -109,11 +109,11 @@ impl<'t> Counter<'t> {
     ///
     /// # Errors
     /// [`DriftError::TablesDisagree`] with the first difference.
-    pub fn verify(&mut self, text: &EnrichedText<'_>, format: usize) -> Result<(), DriftError> {
+    pub(super) fn verify(&mut self, text: &EnrichedText<'_>, format: usize) -> Result<(), DriftError> {
         self.tallies[format].verified += 1;
         let text = text.as_str();
         let Some(table) = self.runs.encode(text, true, true)? else { return Ok(()) };
-        let real = self.tokenizer.encode(text)?;
+        let real = self.learner.tokenizer.encode(text)?;
         if table == real {
             return Ok(());
         }
@@ -127,7 +127,7 @@ impl<'t> Counter<'t> {
             None => "the end".to_owned(),
         };
         Err(DriftError::TablesDisagree {
-            tokenizer: self.tokenizer.name().to_owned(),
+            tokenizer: self.learner.tokenizer.name().to_owned(),
             text: text.to_owned(),
             at,
             table: show(&table),
@@ -175,7 +175,7 @@ impl<'t> Counter<'t> {
     /// The slow, obvious way: encode the text and look where each token lies.
     fn count_by_encoding(&mut self, text: &EnrichedText<'_>, format: usize) -> Result<(), DriftError> {
         let source = text.as_str();
-        let encoding = self.tokenizer.encode(source)?;
+        let encoding = self.learner.tokenizer.encode(source)?;
         let spans: Vec<ByteSpan> = text.holes().iter().map(|hole| hole.span).collect();
         let mut per_hole = vec![0; spans.len()];
         let placed = place(&encoding, &spans, &mut per_hole);
@@ -223,7 +223,11 @@ impl<'t> Counter<'t> {
         let hole = ByteSpan::new(literal.len(), whole.len());
         let tokens =
             self.runs.encode(whole, first, last)?.map(|encoding| place(&encoding, &[hole], &mut [0]));
-        let class = self.placeholder_class(literal, first)?;
+        let row = self.learner.literal(literal, first)?.placeholder_tokens;
+        let class = self.classes.iter().position(|known| *known == row).unwrap_or_else(|| {
+            self.classes.push(row);
+            self.classes.len() - 1
+        });
         let index = self.literals.len();
         self.literals.push(Literal {
             text: literal.into(),
@@ -236,38 +240,16 @@ impl<'t> Counter<'t> {
         Ok(index)
     }
 
-    /// The row of placeholder token counts behind a literal: tokens wholly inside the hole.
-    fn placeholder_class(&mut self, literal: &str, first: bool) -> Result<usize, TokenizerError> {
-        let row: Vec<u32> = self
-            .placeholders
-            .iter()
-            .map(|placeholder| {
-                // An inner literal always has the digits of a hole before it.
-                let before = if first { "" } else { "0" };
-                let start = before.len() + literal.len();
-                let hole = ByteSpan::new(start, start + placeholder.len());
-                let encoding = self.tokenizer.encode(&format!("{before}{literal}{placeholder}>"))?;
-                Ok(place(&encoding, &[hole], &mut [0]).free)
-            })
-            .collect::<Result<_, TokenizerError>>()?;
-        if let Some(class) = self.classes.iter().position(|known| *known == row) {
-            return Ok(class);
-        }
-        self.classes.push(row);
-        Ok(self.classes.len() - 1)
-    }
-
     /// The counts of each tally, ready to be merged and written.
     ///
     /// # Errors
     /// [`DriftError::Tokenizer`] if the tokenizer refuses a literal.
-    pub fn finish(
+    pub(super) fn finish(
         mut self,
         formats: &[Option<NumberFormat>],
         tags: &Tags,
     ) -> Result<Vec<Partial>, DriftError> {
-        let tokenizer = TokenizerFacts::of(self.tokenizer);
-        let placeholders = PlaceholderFacts::all(self.tokenizer, self.placeholders)?;
+        let (tokenizer, placeholders) = self.learner.facts()?;
         std::mem::take(&mut self.tallies)
             .into_iter()
             .zip(formats)
@@ -310,12 +292,13 @@ impl<'t> Counter<'t> {
                 partial.add_border(id, &self.token_text(id), by_table);
             }
             if count > 0 {
-                let counts = match partial.literals.entry(literal.text.to_string()) {
-                    std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-                    std::collections::btree_map::Entry::Vacant(new) => {
-                        new.insert(self.literal_facts(literal)?)
-                    }
-                };
+                let facts = self.learner.literal(&literal.text, literal.first)?;
+                let counts =
+                    partial.literals.entry(literal.text.to_string()).or_insert_with(|| LiteralCount {
+                        before_digit: facts.before_digit,
+                        before_minus: facts.before_minus,
+                        ..LiteralCount::default()
+                    });
                 *counts.openings.entry(literal.opening.to_string()).or_default() += count;
             }
         }
@@ -323,26 +306,7 @@ impl<'t> Counter<'t> {
     }
 
     fn token_text(&self, id: TokenId) -> String {
-        self.tokenizer.token(id).unwrap_or_default()
-    }
-
-    /// How the literal is tokenized before a digit and before a minus.
-    fn literal_facts(&self, literal: &Literal) -> Result<LiteralCount, TokenizerError> {
-        let before = if literal.first { "" } else { "0" };
-        let span = ByteSpan::new(before.len(), before.len() + literal.text.len());
-        let pieces = |after: &str| -> Result<Vec<String>, TokenizerError> {
-            let text = format!("{before}{}{after}", literal.text);
-            let encoding = self.tokenizer.encode(&text)?;
-            let touching =
-                encoding.spans.iter().filter(|token| token.start < span.end && token.end > span.start);
-            Ok(touching.map(|token| token.of(&text).to_owned()).collect())
-        };
-        Ok(match literal.text.ends_with('<') {
-            true => {
-                LiteralCount { before_digit: pieces("0")?, before_minus: pieces("-0")?, ..Default::default() }
-            }
-            false => LiteralCount { before_digit: pieces("")?, ..Default::default() },
-        })
+        self.learner.tokenizer.token(id).unwrap_or_default()
     }
 }
 
@@ -426,7 +390,7 @@ mod tests {
     fn verification_finds_a_false_table() {
         let tokenizer = "gpt-2".parse::<TokenizerSource>().unwrap().load(&[]).unwrap();
         let text = EnrichedText::parse("[C]<0.25,1,2>").unwrap();
-        let mut counter = Counter::new(&tokenizer, &[], 1, false);
+        let mut counter = Counter::new(Arc::new(Learner::new(&tokenizer, &[])), 1, false);
         counter.verify(&text, 0).unwrap();
         counter.runs.falsify("25", &[(TokenId(7), 1), (TokenId(8), 2)]);
         let error = counter.verify(&text, 0).unwrap_err();

@@ -1,13 +1,14 @@
 //! Drift: how many tokens a placeholder has, how many a real coordinate has, and what the difference costs.
 //!
 //! [`Analysis`] streams a corpus through tokenizers into mergeable [`Partial`] counts; a [`Report`] is made from those
-//! counts alone. Counting goes over tables of short pieces ([`counter`](self)) and is exact: a text that the tables
+//! counts alone. Counting goes over tables of short pieces and is exact: a text that the tables
 //! cannot vouch for is encoded whole, and `verify` compares them with real encoding token for token.
 
 mod analysis;
 mod cost;
 mod counter;
 mod error;
+mod learner;
 mod partial;
 mod processors;
 mod report;
@@ -15,7 +16,6 @@ mod runs;
 
 pub use analysis::{Analysis, AnalysisOptions, Progress, Rejected};
 pub use cost::{Cost, CostModel};
-pub use counter::Counter;
 pub use error::DriftError;
 pub use partial::{
     HoleCount, InputCounts, LiteralCount, Partial, PartialFile, PlaceholderFacts, TokenizerFacts,

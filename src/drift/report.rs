@@ -355,7 +355,8 @@ fn splits(counts: &Partial, format: &DetectedFormat, drift: impl Fn(&HoleCount) 
         DetectedFormat::Unknown => 0,
     };
     let zeros = move |hole: &HoleCount| 3 * i64::from(decimals) - i64::from(hole.significant_decimals);
-    let traits: [(&'static str, Box<dyn Fn(&HoleCount) -> i64>); 5] = [
+    type Trait = Box<dyn Fn(&HoleCount) -> i64>;
+    let traits: [(&'static str, Trait); 5] = [
         ("sign of x", Box::new(sign(0))),
         ("sign of y", Box::new(sign(1))),
         ("sign of z", Box::new(sign(2))),

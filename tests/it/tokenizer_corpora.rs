@@ -14,7 +14,11 @@ fn texts(corpus: &str, format: NumberFormat, tags: &Tags) -> Vec<String> {
     rows.flat_map(|row| {
         let Row::Molecule(molecule) = row.unwrap() else { panic!("the corpora hold molecules") };
         let skeleton = Skeleton::new(&molecule.smiles, tags.completion.as_ref()).unwrap();
-        molecule.conformers.iter().map(|conformer| skeleton.render(conformer, &format).unwrap()).collect::<Vec<_>>()
+        molecule
+            .conformers
+            .iter()
+            .map(|conformer| skeleton.render(conformer, &format).unwrap())
+            .collect::<Vec<_>>()
     })
     .collect()
 }

@@ -1,0 +1,277 @@
+//! What is asked of a tokenizer once and then known to all threads: the tokens of runs, and how literals are tokenized.
+//!
+//! Tokenizers keep a boundary between a digit and a non-digit in this text, so a text is cut there into *runs*, and
+//! the tokens of a run do not depend on its neighbours. That is an observation, not a law: each run is encoded between
+//! several neighbours, and only one that comes out the same and uncut each time is *clean*.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use rustc_hash::FxHashMap;
+
+use super::{PlaceholderFacts, TokenizerFacts};
+use crate::{
+    primitives::{ByteSpan, TokenId},
+    tokenizer::{Encoding, Tokenizer, TokenizerError},
+};
+
+/// Where a run stands in its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    /// It begins the text, where some tokenizers treat it otherwise (a prepended space).
+    First,
+    /// Something stands on both sides.
+    Inner,
+    /// It ends the text.
+    Last,
+}
+
+/// The tokens of one run, each with its end relative to the start of the run; `None` if the run is not clean.
+pub(super) type RunTokens = Option<Box<[(TokenId, u32)]>>;
+
+/// How one literal is tokenized, whatever the coordinates.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LiteralFacts {
+    /// For each placeholder: its tokens wholly inside a hole behind the literal.
+    pub(super) placeholder_tokens: Vec<u32>,
+    /// The literal's pieces before a digit, a straddling one whole.
+    pub(super) before_digit: Vec<String>,
+    /// Its pieces before a minus; empty if no hole follows it.
+    pub(super) before_minus: Vec<String>,
+}
+
+/// Asks one tokenizer; shared between threads.
+pub(super) struct Learner<'t> {
+    pub(super) tokenizer: &'t Tokenizer,
+    pub(super) placeholders: &'t [String],
+    digits_beside: Vec<String>,
+    runs: Mutex<FxHashMap<(Place, Box<str>), RunTokens>>,
+    literals: Mutex<FxHashMap<Box<str>, LiteralFacts>>,
+    facts: Mutex<Option<Facts>>,
+}
+
+/// What is known of a tokenizer and of the placeholders without any corpus.
+type Facts = (TokenizerFacts, Vec<PlaceholderFacts>);
+
+/// What stands before a run of digits and behind it in this text; edges of the text aside.
+const AROUND_DIGITS: [(&str, &str); 6] =
+    [("[C]<", "."), ("<0.", ","), ("<-0.", ">[C]"), ("[C]<1,-", ","), (">", "[C]"), ("[", "C]")];
+
+/// Digits of a block that vary: its runs share all digits before these.
+const BLOCK_DIGITS: usize = 2;
+
+/// Longer runs of digits are rare, and a block would be learned for one of them.
+const LONGEST_IN_BLOCK: usize = 4;
+
+impl<'t> Learner<'t> {
+    pub(super) fn new(tokenizer: &'t Tokenizer, placeholders: &'t [String]) -> Self {
+        Self {
+            tokenizer,
+            placeholders,
+            digits_beside: digits_beside(tokenizer),
+            runs: Mutex::default(),
+            literals: Mutex::default(),
+            facts: Mutex::default(),
+        }
+    }
+
+    /// What is known without any corpus, measured at the first call.
+    pub(super) fn facts(&self) -> Result<Facts, TokenizerError> {
+        let mut facts = lock(&self.facts);
+        if let Some(known) = &*facts {
+            return Ok(known.clone());
+        }
+        let placeholders = PlaceholderFacts::all(self.tokenizer, self.placeholders)?;
+        Ok(facts.insert((TokenizerFacts::of(self.tokenizer), placeholders)).clone())
+    }
+
+    /// The tokens of a run. Learning one short run of digits learns its whole block: encoding a hundred runs in one
+    /// text costs little more than encoding one.
+    pub(super) fn run(&self, run: &str, place: Place) -> Result<RunTokens, TokenizerError> {
+        let key = (place, Box::from(run));
+        if let Some(known) = lock(&self.runs).get(&key) {
+            return Ok(known.clone());
+        }
+        // Nobody waits while a thread learns; two threads may learn the same, and learn the same of it.
+        let digits = run.bytes().all(|byte| byte.is_ascii_digit());
+        if digits && place == Place::Inner && (BLOCK_DIGITS..=LONGEST_IN_BLOCK).contains(&run.len()) {
+            let block = self.block(&run[..run.len() - BLOCK_DIGITS])?;
+            lock(&self.runs).extend(block.into_iter().map(|(run, tokens)| ((place, run), tokens)));
+            return Ok(lock(&self.runs).get(&key).cloned().flatten());
+        }
+        let tokens = self.single(run, place, digits)?;
+        lock(&self.runs).insert(key, tokens.clone());
+        Ok(tokens)
+    }
+
+    /// How a literal is tokenized; `first` tells whether it begins its text.
+    pub(super) fn literal(&self, literal: &str, first: bool) -> Result<LiteralFacts, TokenizerError> {
+        if let Some(known) = lock(&self.literals).get(literal) {
+            return Ok(known.clone());
+        }
+        // An inner literal always has the digits of a hole before it.
+        let before = if first { "" } else { "0" };
+        let place = ByteSpan::new(before.len(), before.len() + literal.len());
+        let encode = |behind: &str| -> Result<(String, Encoding), TokenizerError> {
+            let text = format!("{before}{literal}{behind}");
+            let encoding = self.tokenizer.encode(&text)?;
+            Ok((text, encoding))
+        };
+        let pieces = |behind: &str| -> Result<Vec<String>, TokenizerError> {
+            let (text, encoding) = encode(behind)?;
+            let touching = |token: &&ByteSpan| token.start < place.end && token.end > place.start;
+            Ok(encoding.spans.iter().filter(touching).map(|token| token.of(&text).to_owned()).collect())
+        };
+        let facts = if literal.ends_with('<') {
+            let inside = |placeholder: &String| -> Result<u32, TokenizerError> {
+                let hole = ByteSpan::new(place.end as usize, place.end as usize + placeholder.len());
+                let (_, encoding) = encode(&format!("{placeholder}>"))?;
+                Ok(encoding.spans.iter().filter(|&&token| hole.contains(token) && !token.is_empty()).count()
+                    as u32)
+            };
+            LiteralFacts {
+                placeholder_tokens: self.placeholders.iter().map(inside).collect::<Result<_, _>>()?,
+                before_digit: pieces("0")?,
+                before_minus: pieces("-0")?,
+            }
+        } else {
+            LiteralFacts { before_digit: pieces("")?, ..LiteralFacts::default() }
+        };
+        lock(&self.literals).insert(literal.into(), facts.clone());
+        Ok(facts)
+    }
+
+    /// A hundred runs of digits with one prefix, each between two of the six neighbours.
+    fn block(&self, prefix: &str) -> Result<Vec<(Box<str>, RunTokens)>, TokenizerError> {
+        let runs: Vec<Box<str>> = (0..100).map(|last| format!("{prefix}{last:02}").into()).collect();
+        let half = AROUND_DIGITS.len() / 2;
+        let [one, other] = [0, half].map(|shift| {
+            let framed = runs.iter().enumerate().map(|(index, run)| {
+                let (before, after) = AROUND_DIGITS[(index + shift) % AROUND_DIGITS.len()];
+                (before, run.as_ref(), after)
+            });
+            self.cut_out(framed)
+        });
+        Ok(runs
+            .into_iter()
+            .zip(one?.into_iter().zip(other?))
+            .map(|(run, (a, b))| (run, agreed([a, b])))
+            .collect())
+    }
+
+    /// One run between all neighbours.
+    fn single(&self, run: &str, place: Place, digits: bool) -> Result<RunTokens, TokenizerError> {
+        let neighbours: Vec<(&str, &str)> = match digits {
+            true => AROUND_DIGITS.to_vec(),
+            false => self.digits_beside.iter().map(|digits| (digits.as_str(), digits.as_str())).collect(),
+        };
+        if place == Place::Inner {
+            // A comma keeps the digits of two neighbours apart.
+            let apart = if digits { "" } else { "," };
+            let closed: Vec<(String, String)> = neighbours
+                .iter()
+                .map(|(before, after)| (format!("{apart}{before}"), (*after).to_owned()))
+                .collect();
+            let framed = closed.iter().map(|(before, after)| (before.as_str(), run, after.as_str()));
+            return Ok(agreed(self.cut_out(framed)?));
+        }
+        let edge = |(before, after)| {
+            let framed = if place == Place::First { ("", run, after) } else { (before, run, "") };
+            Ok(self.cut_out(std::iter::once(framed))?.pop().flatten())
+        };
+        Ok(agreed(neighbours.into_iter().map(edge).collect::<Result<Vec<_>, TokenizerError>>()?))
+    }
+
+    /// Encodes one text made of `(before, run, after)` parts and cuts the tokens of the runs out of it.
+    fn cut_out<'a>(
+        &self,
+        parts: impl Iterator<Item = (&'a str, &'a str, &'a str)>,
+    ) -> Result<Vec<RunTokens>, TokenizerError> {
+        let mut text = String::new();
+        let mut spans = Vec::new();
+        for (before, run, after) in parts {
+            text.push_str(before);
+            spans.push(ByteSpan::new(text.len(), text.len() + run.len()));
+            text.push_str(run);
+            text.push_str(after);
+        }
+        let encoding = self.tokenizer.encode(&text)?;
+        Ok(spans.into_iter().map(|span| cut_out(&encoding, span)).collect())
+    }
+}
+
+/// A poisoned lock guards tables that are whole: they only ever grow by whole entries.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The tokens that all neighbours agree on.
+fn agreed(tokens: impl IntoIterator<Item = RunTokens>) -> RunTokens {
+    let mut tokens = tokens.into_iter();
+    let first = tokens.next()??;
+    tokens.all(|other| other.as_ref() == Some(&first)).then_some(first)
+}
+
+/// Digits to stand beside a run of other characters: of several lengths, and every length of added tokens that are
+/// digits, since an added token changes how its surroundings are normalized.
+fn digits_beside(tokenizer: &Tokenizer) -> Vec<String> {
+    let vocabulary = tokenizer.vocabulary();
+    let added = vocabulary.iter().filter(|&(id, bytes)| {
+        vocabulary.is_added(id) && !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit)
+    });
+    let by_length: BTreeMap<usize, String> =
+        added.map(|(_, bytes)| (bytes.len(), String::from_utf8_lossy(bytes).into_owned())).collect();
+    ["0", "12", "123", "1234"].into_iter().map(str::to_owned).chain(by_length.into_values()).collect()
+}
+
+/// The tokens of `run` in the encoding of a text, if they tile it: no gap, nothing across its edges.
+fn cut_out(encoding: &Encoding, run: ByteSpan) -> RunTokens {
+    let mut tokens = Vec::new();
+    let mut at = run.start;
+    // Spans come in the order of their ends, so whatever ends before the run can be skipped.
+    let from = encoding.spans.partition_point(|span| span.end < run.start);
+    for (&id, &span) in encoding.ids.iter().zip(&encoding.spans).skip(from) {
+        if span.start >= run.end {
+            break;
+        }
+        let empty_within = span.is_empty() && run.contains(span);
+        if span.end <= run.start && !empty_within {
+            continue;
+        }
+        if span.start != at || span.end > run.end {
+            return None;
+        }
+        at = span.end;
+        tokens.push((id, at - run.start));
+    }
+    (at == run.end).then(|| tokens.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_tokens_are_cut_out() {
+        let span = |start, end| ByteSpan { start, end };
+        let encoding = Encoding {
+            ids: [1, 2, 3].map(TokenId).to_vec(),
+            spans: vec![span(0, 2), span(2, 3), span(3, 5)],
+        };
+        assert_eq!(cut_out(&encoding, span(2, 3)), Some([(TokenId(2), 1)].into()));
+        assert_eq!(cut_out(&encoding, span(2, 5)), Some([(TokenId(2), 1), (TokenId(3), 3)].into()));
+        assert_eq!(cut_out(&encoding, span(1, 3)), None);
+        assert_eq!(cut_out(&encoding, span(2, 4)), None);
+    }
+
+    #[test]
+    fn neighbours_must_agree() {
+        let tokens = |id| Some(Box::from([(TokenId(id), 1)]));
+        assert_eq!(agreed([tokens(1), tokens(1)]), tokens(1));
+        assert_eq!(agreed([tokens(1), tokens(2)]), None);
+        assert_eq!(agreed([tokens(1), None]), None);
+        assert_eq!(agreed([None, tokens(1)]), None);
+    }
+}
