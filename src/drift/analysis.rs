@@ -6,8 +6,8 @@ use rayon::prelude::*;
 
 use super::{DEFAULT_PLACEHOLDERS, DriftError, InputCounts, PartialFile, counter::Counter, learner::Learner};
 use crate::{
-    corpus::{CorpusError, Record, Row, RowError, RowFault},
-    text::{EnrichedReader, NumberFormat, Skeleton, Tags, TextError},
+    corpus::{CorpusError, EnrichedRow, Molecule, Record, Row, RowError, RowFault},
+    text::{EnrichedReader, EnrichedText, NumberFormat, Skeleton, Tags, TextError},
     tokenizer::Tokenizer,
 };
 
@@ -191,54 +191,79 @@ impl Worker<'_> {
         let rows = record.parse();
         let mut outcome = Outcome { rows: rows.len() as u64, rejected: Vec::new() };
         for row in rows {
-            match row.and_then(|row| {
-                self.texts(&row).map_err(|error| record.reject(RowFault::Text(error.to_string())))
-            }) {
-                Ok(texts) => texts.iter().try_for_each(|(format, text)| self.count_text(*format, text))?,
-                Err(error) => outcome.rejected.push(error),
-            }
+            let faulty = match row {
+                Ok(Row::Molecule(molecule)) => self.count_molecule(&molecule)?.err(),
+                Ok(Row::Enriched(row)) => self.count_enriched(&row)?.err(),
+                Err(error) => {
+                    outcome.rejected.push(error);
+                    continue;
+                }
+            };
+            let fault = faulty.map(|fault| record.reject(RowFault::Text(fault.to_string())));
+            outcome.rejected.extend(fault);
         }
         Ok(outcome)
     }
 
-    /// The texts of a row, each with the index of its number format. A row that one format cannot write is skipped in
-    /// all, so that the formats stay comparable.
-    fn texts(&self, row: &Row) -> Result<Vec<(usize, String)>, TextError> {
-        let formats = || self.options.formats.iter().enumerate();
-        let mut texts = Vec::new();
-        match row {
-            Row::Molecule(molecule) => {
-                let skeleton = Skeleton::new(&molecule.smiles, self.options.tags.completion.as_ref())?;
-                for conformer in &molecule.conformers {
-                    for (index, format) in formats() {
-                        texts.push((index, skeleton.render(conformer, &format.unwrap_or_default())?));
-                    }
+    /// Counts all conformers in all formats, or none: a row that one format cannot write is skipped in all, so that
+    /// the formats stay comparable.
+    fn count_molecule(&mut self, molecule: &Molecule) -> Result<Result<(), TextError>, DriftError> {
+        let render = || -> Result<Vec<String>, TextError> {
+            let skeleton = Skeleton::new(&molecule.smiles, self.options.tags.completion.as_ref())?;
+            let mut texts = Vec::new();
+            for conformer in &molecule.conformers {
+                for format in &self.options.formats {
+                    texts.push(skeleton.render(conformer, &format.unwrap_or_default())?);
                 }
             }
-            Row::Enriched(row) => {
-                let enriched = self.reader.read(&row.text)?;
-                if let Some(smiles) = &row.smiles {
-                    enriched.check_smiles(smiles)?;
-                }
-                for (index, format) in formats() {
-                    texts.push(match format {
-                        None => (index, enriched.as_str().to_owned()),
-                        Some(format) => (index, enriched.skeleton().render(&enriched.conformer()?, format)?),
-                    });
-                }
-            }
+            Ok(texts)
+        };
+        let texts = match render() {
+            Ok(texts) => texts,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        for (index, text) in texts.iter().enumerate() {
+            self.count_rendered(index % self.options.formats.len(), text)?;
         }
-        Ok(texts)
+        Ok(Ok(()))
     }
 
-    fn count_text(&mut self, format: usize, text: &str) -> Result<(), DriftError> {
-        // Every text here was read or rendered a moment ago; one that does not read back is a defect of the renderer.
-        let enriched = self.reader.read(text)?;
-        let verify = self.options.verify > 0.0 && sampled(text, self.options.verify);
+    /// As [`Worker::count_molecule`], for text that is enriched already.
+    fn count_enriched(&mut self, row: &EnrichedRow) -> Result<Result<(), TextError>, DriftError> {
+        let read = || -> Result<_, TextError> {
+            let text = self.reader.read(&row.text)?;
+            row.smiles.as_ref().map_or(Ok(()), |smiles| text.check_smiles(smiles))?;
+            let rewrite = |format: &NumberFormat| Ok(text.skeleton().render(&text.conformer()?, format)?);
+            let formats = self.options.formats.iter();
+            let rewritten = formats.map(|format| format.as_ref().map(rewrite).transpose());
+            Ok((rewritten.collect::<Result<Vec<Option<String>>, TextError>>()?, text))
+        };
+        let (rewritten, text) = match read() {
+            Ok(read) => read,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        for (format, rewritten) in rewritten.iter().enumerate() {
+            match rewritten {
+                Some(rewritten) => self.count_rendered(format, rewritten)?,
+                None => self.count_text(format, &text)?,
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn count_rendered(&mut self, format: usize, text: &str) -> Result<(), DriftError> {
+        // Rendered a moment ago: one that does not read back is a defect of the renderer.
+        let text = self.reader.read(text)?;
+        self.count_text(format, &text)
+    }
+
+    fn count_text(&mut self, format: usize, text: &EnrichedText<'_>) -> Result<(), DriftError> {
+        let verify =
+            !self.options.exact && self.options.verify > 0.0 && sampled(text.as_str(), self.options.verify);
         for counter in &mut self.counters {
-            counter.count(&enriched, format)?;
-            if verify && !self.options.exact {
-                counter.verify(&enriched, format)?;
+            counter.count(text, format)?;
+            if verify {
+                counter.verify(text, format)?;
             }
         }
         Ok(())

@@ -10,9 +10,18 @@ use crate::{
     tokenizer::{Encoding, TokenizerError},
 };
 
+/// Runs of one to four digits.
+const DIGIT_RUNS: usize = 10 + 100 + 1000 + 10_000;
+
+/// In `RunTable::digits`: not met yet, and not clean.
+const UNKNOWN: u8 = 0;
+const UNCLEAN: u8 = u8::MAX;
+
 /// The runs that this thread has met.
 pub(super) struct RunTable<'t> {
     learner: Arc<Learner<'t>>,
+    /// Token counts of inner runs of up to four digits, by [`digit_index`]: small enough to stay in cache.
+    digits: Box<[u8; DIGIT_RUNS]>,
     /// Inner runs of up to eight bytes, packed.
     short: FxHashMap<u64, RunTokens>,
     /// All others.
@@ -21,7 +30,8 @@ pub(super) struct RunTable<'t> {
 
 impl<'t> RunTable<'t> {
     pub(super) fn new(learner: Arc<Learner<'t>>) -> Self {
-        Self { learner, short: FxHashMap::default(), long: FxHashMap::default() }
+        let digits = Box::new([UNKNOWN; DIGIT_RUNS]);
+        Self { learner, digits, short: FxHashMap::default(), long: FxHashMap::default() }
     }
 
     /// The tokens of a run, learned at the first meeting.
@@ -43,11 +53,22 @@ impl<'t> RunTable<'t> {
     #[cfg(test)]
     pub(super) fn falsify(&mut self, run: &str, tokens: &[(crate::primitives::TokenId, u32)]) {
         self.short.insert(pack(run).unwrap(), Some(tokens.into()));
+        self.digits.fill(UNKNOWN);
     }
 
     /// The number of tokens of an inner run; `None` if it is not clean.
     pub(super) fn count(&mut self, run: &str) -> Result<Option<u32>, TokenizerError> {
-        Ok(self.tokens(run, Place::Inner)?.as_ref().map(|tokens| tokens.len() as u32))
+        let index = digit_index(run.as_bytes());
+        if let Some(&count) = index.and_then(|index| self.digits.get(index))
+            && count != UNKNOWN
+        {
+            return Ok((count != UNCLEAN).then_some(u32::from(count)));
+        }
+        let count = self.tokens(run, Place::Inner)?.as_ref().map(|tokens| tokens.len() as u32);
+        if let Some(slot) = index.and_then(|index| self.digits.get_mut(index)) {
+            *slot = count.map_or(UNCLEAN, |count| count as u8);
+        }
+        Ok(count)
     }
 
     /// The tokens of a part of a text, as the tables have them; `None` if a run of it is not clean.
@@ -93,6 +114,14 @@ pub(super) fn runs(text: &str) -> impl Iterator<Item = ByteSpan> {
     })
 }
 
+/// The place of a run of one to four digits in `RunTable::digits`: shorter ones first, then by value.
+fn digit_index(run: &[u8]) -> Option<usize> {
+    let before = *[0, 10, 110, 1110].get(run.len().checked_sub(1)?)?;
+    let digit =
+        |value: usize, &byte: &u8| byte.is_ascii_digit().then(|| value * 10 + usize::from(byte - b'0'));
+    run.iter().try_fold(0, digit).map(|value| before + value)
+}
+
 /// A run of up to eight bytes as one word; no two runs share one, since no byte of a text is 0.
 fn pack(run: &str) -> Option<u64> {
     (run.len() <= 8).then(|| run.bytes().fold(0, |word, byte| word << 8 | u64::from(byte)))
@@ -108,6 +137,19 @@ mod tests {
         let cut: Vec<&str> = runs(text).map(|run| run.of(text)).collect();
         assert_eq!(cut, ["[", "13", "CH", "3", "]<-", "1", ".", "25", ",", "0", ",", "3", ">", "1", "[C]<"]);
         assert_eq!(runs("").count(), 0);
+    }
+
+    #[test]
+    fn digit_indices_are_distinct_and_dense() {
+        let runs =
+            (1..=4).flat_map(|length| (0..10usize.pow(length)).map(move |value| (length as usize, value)));
+        let indices: Vec<usize> = runs
+            .map(|(length, value)| digit_index(format!("{value:0length$}").as_bytes()).unwrap())
+            .collect();
+        assert_eq!(indices, (0..DIGIT_RUNS).collect::<Vec<_>>());
+        for other in ["", "12345", "1a", ".", "-1"] {
+            assert_eq!(digit_index(other.as_bytes()), None);
+        }
     }
 
     #[test]

@@ -190,14 +190,16 @@ impl<'a> EnrichedText<'a> {
 
 /// The holes of `text[body]`: an atom in brackets, a hole behind it, and SMILES between.
 fn read_body(text: &str, body: std::ops::Range<usize>) -> Result<Vec<Hole>, TextError> {
-    if let Some((at, odd)) = text.char_indices().find(|(_, c)| !c.is_ascii()) {
+    if !text.is_ascii()
+        && let Some((at, odd)) = text.char_indices().find(|(_, c)| !c.is_ascii())
+    {
         return Err(TextFault::NotAscii(odd).at(at));
     }
-    let bytes = text.as_bytes();
+    let bytes = &text.as_bytes()[..body.end];
     let mut holes = Vec::with_capacity(body.len() / 24);
     let mut stripped = String::with_capacity(body.len() / 3);
     let (mut at, mut copied) = (body.start, body.start);
-    while at < body.end {
+    while at < bytes.len() {
         if bytes[at] != b'[' {
             // An atom outside brackets is valid SMILES, so the reader of the stripped text would not object.
             if bytes[at].is_ascii_alphabetic() || bytes[at] == b'*' {
@@ -206,48 +208,69 @@ fn read_body(text: &str, body: std::ops::Range<usize>) -> Result<Vec<Hole>, Text
             at += 1;
             continue;
         }
-        let Some(length) = text[at..body.end].find(']') else { return Err(TextFault::OpenBracket.at(at)) };
+        let Some(length) = bytes[at..].iter().position(|&byte| byte == b']') else {
+            return Err(TextFault::OpenBracket.at(at));
+        };
         let open = at + length + 1;
-        if open >= body.end || bytes[open] != b'<' {
+        if bytes.get(open) != Some(&b'<') {
             return Err(TextFault::MissingHole(text[at..open].to_owned()).at(open));
         }
-        let Some(length) = text[open..body.end].find('>') else { return Err(TextFault::OpenHole.at(open)) };
-        holes.push(read_hole(text, open + 1, open + length)?);
+        let Some(hole) = read_hole(bytes, open + 1) else { return Err(hole_fault(&text[..body.end], open)) };
         stripped.push_str(&text[copied..open]);
-        at = open + length + 1;
+        at = hole.span.end as usize + 1;
         copied = at;
+        holes.push(hole);
     }
     stripped.push_str(&text[copied..body.end]);
     Smiles::parse(&stripped)?;
     Ok(holes)
 }
 
-/// The three numbers of `text[start..end]`.
-fn read_hole(text: &str, start: usize, end: usize) -> Result<Hole, TextError> {
-    let inside = &text[start..end];
-    let count = if inside.is_empty() { 0 } else { inside.split(',').count() };
-    if count != 3 {
-        return Err(TextFault::NumberCount(inside.to_owned(), count).at(start));
-    }
+/// The hole that starts at `start`, up to its `>`; `None` if it does not hold three decimal numbers.
+///
+/// A number is a sign or none, digits, and behind a point at least one more; the digits before a point may be absent.
+fn read_hole(bytes: &[u8], start: usize) -> Option<Hole> {
+    let digits = |at: usize| bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let mut numbers = [ByteSpan::default(); 3];
-    let mut from = start;
-    for (slot, number) in numbers.iter_mut().zip(inside.split(',')) {
-        if !is_decimal(number) {
-            return Err(TextFault::NotANumber(number.to_owned()).at(from));
+    let mut at = start;
+    for (slot, close) in numbers.iter_mut().zip([b',', b',', b'>']) {
+        let from = at;
+        at += usize::from(matches!(bytes.get(at)?, b'-' | b'+'));
+        let whole = digits(at);
+        at += whole;
+        if bytes.get(at)? == &b'.' {
+            let fraction = digits(at + 1);
+            at += 1 + fraction;
+            if fraction == 0 {
+                return None;
+            }
+        } else if whole == 0 {
+            return None;
         }
-        *slot = ByteSpan::new(from, from + number.len());
-        from += number.len() + 1;
+        if bytes.get(at)? != &close {
+            return None;
+        }
+        *slot = ByteSpan::new(from, at);
+        at += 1;
     }
-    Ok(Hole { span: ByteSpan::new(start, end), numbers })
+    Some(Hole { span: ByteSpan::new(start, at - 1), numbers })
 }
 
-/// A sign or none, digits, and behind a point at least one more; the digits before a point may be absent (`.5`).
-fn is_decimal(number: &str) -> bool {
-    let unsigned = number.strip_prefix(['-', '+']).unwrap_or(number);
-    let (whole, fraction) = unsigned.split_once('.').map_or((unsigned, None), |(w, f)| (w, Some(f)));
-    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    match fraction {
-        Some(fraction) => digits(whole) && digits(fraction) && !fraction.is_empty(),
-        None => digits(whole) && !whole.is_empty(),
+/// What is wrong with the hole whose `<` stands at `open`.
+fn hole_fault(text: &str, open: usize) -> TextError {
+    let Some(length) = text[open..].find('>') else { return TextFault::OpenHole.at(open) };
+    let inside = &text[open + 1..open + length];
+    let count = if inside.is_empty() { 0 } else { inside.split(',').count() };
+    if count != 3 {
+        return TextFault::NumberCount(inside.to_owned(), count).at(open + 1);
     }
+    let mut at = open + 1;
+    for number in inside.split(',') {
+        // Filled up to three, a number alone reads as the first of a hole.
+        if read_hole(format!("{number},0,0>").as_bytes(), 0).is_none() {
+            return TextFault::NotANumber(number.to_owned()).at(at);
+        }
+        at += number.len() + 1;
+    }
+    TextFault::OpenHole.at(open)
 }
