@@ -244,3 +244,28 @@ fn help_teaches() {
         assert!(code == 0 && stdout.contains("tplc"), "{shell}");
     }
 }
+
+/// What the README shows is what the program prints; `…` stands for the rest.
+#[test]
+fn the_readme_shows_real_output() {
+    let here = folder();
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let mut checked = 0;
+    for block in readme.split("```console\n").skip(1) {
+        let block = block.split("```").next().unwrap();
+        let (command, shown) = block.split_once('\n').unwrap();
+        let Some(command) = command.strip_prefix("$ tplc ").filter(|_| !shown.is_empty()) else { continue };
+        if shown.starts_with('$') {
+            continue;
+        }
+        let args: Vec<&str> = command.split(' ').map(|arg| arg.trim_matches('\'')).collect();
+        let (code, stdout, stderr) = run(here.path(), &args, "");
+        assert_eq!((code, stderr.as_str()), (0, ""), "{command}");
+        match shown.strip_suffix("…\n") {
+            Some(start) => assert!(stdout.starts_with(start), "{command}:\n{stdout}"),
+            None => assert_eq!(stdout.trim_end(), shown.trim_end(), "{command}"),
+        }
+        checked += 1;
+    }
+    assert_eq!(checked, 3);
+}
