@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     primitives::{ByteSpan, TokenId},
-    text::{EnrichedText, Hole, NumberFormat, NumberSurvey, Tags},
+    text::{EnrichedText, Hole, NumberFormat, NumberShape, NumberSurvey, Tags},
     tokenizer::{Encoding, TokenizerError},
 };
 
@@ -30,6 +30,8 @@ pub(super) struct Counter<'t> {
     tallies: Vec<Tally>,
     /// The holes of the text at hand: literal before it and packed key.
     holes: Vec<(usize, u64)>,
+    /// The numbers of each hole of the text at hand.
+    shapes: Vec<[NumberShape; 3]>,
 }
 
 /// A literal followed by one kind of opening: nothing, or the sign of x.
@@ -84,6 +86,7 @@ impl<'t> Counter<'t> {
             exact,
             tallies: std::iter::repeat_with(Tally::default).take(formats).collect(),
             holes: Vec::new(),
+            shapes: Vec::new(),
         }
     }
 
@@ -92,6 +95,9 @@ impl<'t> Counter<'t> {
     /// # Errors
     /// [`DriftError::Tokenizer`] if the tokenizer refuses the text.
     pub(super) fn count(&mut self, text: &EnrichedText<'_>, format: usize) -> Result<(), DriftError> {
+        self.shapes.clear();
+        let shape = |number: ByteSpan| NumberShape::of(number.of(text.as_str()));
+        self.shapes.extend(text.holes().iter().map(|hole| hole.numbers.map(shape)));
         let counted = !self.exact && self.count_by_tables(text, format)?;
         if !counted {
             self.count_by_encoding(text, format)?;
@@ -99,9 +105,7 @@ impl<'t> Counter<'t> {
         let tally = &mut self.tallies[format];
         tally.texts += 1;
         tally.bytes += text.as_str().len() as u64;
-        for number in text.holes().iter().flat_map(|hole| hole.numbers) {
-            tally.survey.add(number.of(text.as_str()));
-        }
+        self.shapes.iter().flatten().for_each(|shape| tally.survey.add(shape));
         Ok(())
     }
 
@@ -141,7 +145,7 @@ impl<'t> Counter<'t> {
         self.holes.clear();
         let mut start = 0;
         let mut free = 0;
-        for hole in text.holes() {
+        for (number, hole) in text.holes().iter().enumerate() {
             let opening = opening(source, hole);
             let index = self.literal(source, ByteSpan { start, end: hole.span.start }, opening, false)?;
             let Some(placed) = &self.literals[index].tokens else { return Ok(false) };
@@ -151,7 +155,7 @@ impl<'t> Counter<'t> {
                 let Some(count) = self.runs.count(run.of(inside))? else { return Ok(false) };
                 tokens += count;
             }
-            self.holes.push((index, hole_key(source, hole, tokens, self.literals[index].class)));
+            self.holes.push((index, hole_key(&self.shapes[number], tokens, self.literals[index].class)));
             free += u64::from(tokens);
             start = hole.span.end;
         }
@@ -181,10 +185,10 @@ impl<'t> Counter<'t> {
         let placed = place(&encoding, &spans, &mut per_hole);
         let mut start = 0;
         let mut occurrences = Vec::with_capacity(spans.len() + 1);
-        for (hole, &tokens) in text.holes().iter().zip(&per_hole) {
+        for (number, (hole, &tokens)) in text.holes().iter().zip(&per_hole).enumerate() {
             let literal = ByteSpan { start, end: hole.span.start };
             let index = self.literal(source, literal, opening(source, hole), false)?;
-            let key = hole_key(source, hole, tokens, self.literals[index].class);
+            let key = hole_key(&self.shapes[number], tokens, self.literals[index].class);
             *self.tallies[format].holes.entry(key).or_default() += 1;
             occurrences.push(index);
             start = hole.span.end;
@@ -347,17 +351,12 @@ fn place(encoding: &Encoding, holes: &[ByteSpan], per_hole: &mut [u32]) -> Place
 }
 
 /// Everything that is counted of one hole, in one word; see [`HoleCount`].
-fn hole_key(text: &str, hole: &Hole, tokens: u32, class: usize) -> u64 {
+fn hole_key(shapes: &[NumberShape; 3], tokens: u32, class: usize) -> u64 {
     let (mut signs, mut integer_digits, mut significant) = (0, 0, 0);
-    for (axis, number) in hole.numbers.iter().enumerate() {
-        let bytes = number.of(text).as_bytes();
-        let negative = bytes.first() == Some(&b'-');
-        signs |= u64::from(negative) << axis;
-        let digits = &bytes[usize::from(negative || bytes.first() == Some(&b'+'))..];
-        let whole = digits.iter().position(|&byte| byte == b'.').unwrap_or(digits.len());
-        let zeros = digits.iter().rev().take_while(|&&byte| byte == b'0').count();
-        integer_digits += whole as u64;
-        significant += (digits.len().saturating_sub(whole + 1)).saturating_sub(zeros) as u64;
+    for (axis, shape) in shapes.iter().enumerate() {
+        signs |= u64::from(shape.negative) << axis;
+        integer_digits += shape.integer_digits as u64;
+        significant += (shape.decimals - shape.trailing_zeros) as u64;
     }
     let narrow = |value: u64, bits: u32| value.min((1 << bits) - 1);
     narrow(u64::from(tokens), 16)

@@ -10,18 +10,18 @@ use crate::{
     tokenizer::{Encoding, TokenizerError},
 };
 
-/// Runs of one to four digits.
-const DIGIT_RUNS: usize = 10 + 100 + 1000 + 10_000;
+/// Runs of one ASCII character, of two, of three digits, of four.
+const COMMON_RUNS: usize = 128 + 128 * 128 + 1000 + 10_000;
 
-/// In `RunTable::digits`: not met yet, and not clean.
+/// In `RunTable::counts`: not met yet, and not clean.
 const UNKNOWN: u8 = 0;
 const UNCLEAN: u8 = u8::MAX;
 
 /// The runs that this thread has met.
 pub(super) struct RunTable<'t> {
     learner: Arc<Learner<'t>>,
-    /// Token counts of inner runs of up to four digits, by [`digit_index`]: small enough to stay in cache.
-    digits: Box<[u8; DIGIT_RUNS]>,
+    /// Token counts of the commonest inner runs, by [`common`]: small enough to stay in cache.
+    counts: Box<[u8; COMMON_RUNS]>,
     /// Inner runs of up to eight bytes, packed.
     short: FxHashMap<u64, RunTokens>,
     /// All others.
@@ -30,8 +30,8 @@ pub(super) struct RunTable<'t> {
 
 impl<'t> RunTable<'t> {
     pub(super) fn new(learner: Arc<Learner<'t>>) -> Self {
-        let digits = Box::new([UNKNOWN; DIGIT_RUNS]);
-        Self { learner, digits, short: FxHashMap::default(), long: FxHashMap::default() }
+        let counts = Box::new([UNKNOWN; COMMON_RUNS]);
+        Self { learner, counts, short: FxHashMap::default(), long: FxHashMap::default() }
     }
 
     /// The tokens of a run, learned at the first meeting.
@@ -53,19 +53,19 @@ impl<'t> RunTable<'t> {
     #[cfg(test)]
     pub(super) fn falsify(&mut self, run: &str, tokens: &[(crate::primitives::TokenId, u32)]) {
         self.short.insert(pack(run).unwrap(), Some(tokens.into()));
-        self.digits.fill(UNKNOWN);
+        self.counts.fill(UNKNOWN);
     }
 
     /// The number of tokens of an inner run; `None` if it is not clean.
     pub(super) fn count(&mut self, run: &str) -> Result<Option<u32>, TokenizerError> {
-        let index = digit_index(run.as_bytes());
-        if let Some(&count) = index.and_then(|index| self.digits.get(index))
+        let index = common(run.as_bytes());
+        if let Some(&count) = index.and_then(|index| self.counts.get(index))
             && count != UNKNOWN
         {
             return Ok((count != UNCLEAN).then_some(u32::from(count)));
         }
         let count = self.tokens(run, Place::Inner)?.as_ref().map(|tokens| tokens.len() as u32);
-        if let Some(slot) = index.and_then(|index| self.digits.get_mut(index)) {
+        if let Some(slot) = index.and_then(|index| self.counts.get_mut(index)) {
             *slot = count.map_or(UNCLEAN, |count| count as u8);
         }
         Ok(count)
@@ -114,12 +114,19 @@ pub(super) fn runs(text: &str) -> impl Iterator<Item = ByteSpan> {
     })
 }
 
-/// The place of a run of one to four digits in `RunTable::digits`: shorter ones first, then by value.
-fn digit_index(run: &[u8]) -> Option<usize> {
-    let before = *[0, 10, 110, 1110].get(run.len().checked_sub(1)?)?;
-    let digit =
-        |value: usize, &byte: &u8| byte.is_ascii_digit().then(|| value * 10 + usize::from(byte - b'0'));
-    run.iter().try_fold(0, digit).map(|value| before + value)
+/// The place of a common run in `RunTable::counts`.
+fn common(run: &[u8]) -> Option<usize> {
+    let ascii = |byte: u8| byte.is_ascii().then_some(usize::from(byte));
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| usize::from(byte - b'0'));
+    Some(match *run {
+        [a] => ascii(a)?,
+        [a, b] => 128 + ascii(a)? * 128 + ascii(b)?,
+        [a, b, c] => 128 + 128 * 128 + digit(a)? * 100 + digit(b)? * 10 + digit(c)?,
+        [a, b, c, d] => {
+            128 + 128 * 128 + 1000 + digit(a)? * 1000 + digit(b)? * 100 + digit(c)? * 10 + digit(d)?
+        }
+        _ => return None,
+    })
 }
 
 /// A run of up to eight bytes as one word; no two runs share one, since no byte of a text is 0.
@@ -140,15 +147,15 @@ mod tests {
     }
 
     #[test]
-    fn digit_indices_are_distinct_and_dense() {
-        let runs =
-            (1..=4).flat_map(|length| (0..10usize.pow(length)).map(move |value| (length as usize, value)));
-        let indices: Vec<usize> = runs
-            .map(|(length, value)| digit_index(format!("{value:0length$}").as_bytes()).unwrap())
-            .collect();
-        assert_eq!(indices, (0..DIGIT_RUNS).collect::<Vec<_>>());
-        for other in ["", "12345", "1a", ".", "-1"] {
-            assert_eq!(digit_index(other.as_bytes()), None);
+    fn common_runs_have_places_of_their_own() {
+        let ascii = || 0..128u8;
+        let mut places: Vec<usize> = ascii().map(|a| common(&[a]).unwrap()).collect();
+        places.extend(ascii().flat_map(|a| ascii().map(move |b| common(&[a, b]).unwrap())));
+        places.extend((0..1000).map(|value| common(format!("{value:03}").as_bytes()).unwrap()));
+        places.extend((0..10_000).map(|value| common(format!("{value:04}").as_bytes()).unwrap()));
+        assert_eq!(places, (0..COMMON_RUNS).collect::<Vec<_>>());
+        for other in ["", "12345", "a12", "12.", "é"] {
+            assert_eq!(common(other.as_bytes()), None);
         }
     }
 

@@ -16,7 +16,7 @@ mod tags;
 
 pub use enriched::{EnrichedReader, EnrichedText, Hole, Piece, PieceKind};
 pub use error::{TextError, TextFault};
-pub use number::{LeadingZeros, NumberFormat, NumberFormatError, Sign, TrailingZeros};
+pub use number::{LeadingZeros, NumberFormat, NumberFormatError, NumberShape, Sign, TrailingZeros};
 pub use skeleton::Skeleton;
 pub use survey::{DetectedFormat, NumberSurvey};
 pub use tags::{TagPair, Tags};

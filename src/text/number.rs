@@ -186,6 +186,49 @@ impl NumberFormat {
     }
 }
 
+/// What a decimal number looks like as written, whatever its format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NumberShape {
+    /// It starts with `-`.
+    pub negative: bool,
+    /// It starts with `+`.
+    pub plus: bool,
+    /// Digits before the point.
+    pub integer_digits: usize,
+    /// Digits behind the point.
+    pub decimals: usize,
+    /// Zeros at the end of the digits behind the point.
+    pub trailing_zeros: usize,
+    /// Its first digit is 0.
+    pub leading_zero: bool,
+    /// All its digits are 0.
+    pub zero: bool,
+}
+
+impl NumberShape {
+    /// The shape of a decimal number such as a hole of [`EnrichedText`](super::EnrichedText) holds.
+    #[must_use]
+    pub fn of(number: &str) -> Self {
+        let bytes = number.as_bytes();
+        let (negative, plus) = (bytes.first() == Some(&b'-'), bytes.first() == Some(&b'+'));
+        let digits = &bytes[usize::from(negative || plus)..];
+        let integer_digits = digits.iter().position(|&byte| byte == b'.').unwrap_or(digits.len());
+        let decimals = digits.len().saturating_sub(integer_digits + 1);
+        let zeros = digits.iter().rev().take_while(|&&byte| byte == b'0').count();
+        let zero = zeros >= decimals && digits[..integer_digits].iter().all(|&byte| byte == b'0');
+        let leading_zero = digits.first() == Some(&b'0');
+        Self {
+            negative,
+            plus,
+            integer_digits,
+            decimals,
+            trailing_zeros: zeros.min(decimals),
+            leading_zero,
+            zero,
+        }
+    }
+}
+
 /// Appends `value` with at least `width` digits.
 fn push_digits(mut value: u64, width: usize, out: &mut String) {
     let mut digits = [b'0'; 20];
@@ -269,6 +312,23 @@ mod tests {
         let value = Coordinate::parse("-100").unwrap();
         assert!(NumberFormat::fixed(4).render(value).is_err());
         assert!(NumberFormat { integer_digits: 3, ..NumberFormat::fixed(4) }.render(value).is_ok());
+    }
+
+    #[test]
+    fn shapes_are_read_off_the_text() {
+        let shape = NumberShape::of("-01.0500");
+        assert_eq!((shape.negative, shape.plus, shape.zero), (true, false, false));
+        assert_eq!((shape.integer_digits, shape.decimals, shape.trailing_zeros), (2, 4, 2));
+        for (text, decimals, zeros, zero) in [
+            ("0", 0, 0, true),
+            ("100", 0, 0, false),
+            ("+0.00", 2, 2, true),
+            (".5", 1, 0, false),
+            ("-0.0", 1, 1, true),
+        ] {
+            let shape = NumberShape::of(text);
+            assert_eq!((shape.decimals, shape.trailing_zeros, shape.zero), (decimals, zeros, zero), "{text}");
+        }
     }
 
     proptest! {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::NumberFormat;
+use super::{NumberFormat, NumberShape};
 
 /// Counts of how the numbers of a text are written; adding two surveys gives the survey of both texts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,18 +44,13 @@ pub enum DetectedFormat {
 
 impl NumberSurvey {
     /// Counts one number.
-    pub fn add(&mut self, number: &str) {
-        let bytes = number.as_bytes();
-        let digits = bytes.strip_prefix(b"-").or_else(|| bytes.strip_prefix(b"+")).unwrap_or(bytes);
-        let whole = digits.iter().position(|&byte| byte == b'.').unwrap_or(digits.len());
-        let decimals = digits.len().saturating_sub(whole + 1);
-        let ends =
-            if decimals > 0 && digits.ends_with(b"0") { &mut self.zero_ended } else { &mut self.plain };
-        ends[decimals.min(16)] += 1;
-        self.plus_signs += u64::from(bytes.starts_with(b"+"));
-        let zero = digits.iter().all(|&byte| matches!(byte, b'0' | b'.'));
-        self.negative_zeros += u64::from(bytes.starts_with(b"-") && zero);
-        self.odd_leading_zeros += u64::from(whole == 0 || (whole > 1 && digits[0] == b'0'));
+    pub fn add(&mut self, shape: &NumberShape) {
+        let ends = if shape.trailing_zeros > 0 { &mut self.zero_ended } else { &mut self.plain };
+        ends[shape.decimals.min(16)] += 1;
+        self.plus_signs += u64::from(shape.plus);
+        self.negative_zeros += u64::from(shape.negative && shape.zero);
+        let odd = shape.integer_digits == 0 || (shape.integer_digits > 1 && shape.leading_zero);
+        self.odd_leading_zeros += u64::from(odd);
     }
 
     /// Adds the counts of another survey.
@@ -108,7 +103,7 @@ mod tests {
 
     fn detect(numbers: &[&str]) -> DetectedFormat {
         let mut survey = NumberSurvey::default();
-        numbers.iter().for_each(|number| survey.add(number));
+        numbers.iter().for_each(|number| survey.add(&NumberShape::of(number)));
         survey.detect()
     }
 
