@@ -34,7 +34,7 @@ impl Default for AnalysisOptions {
             formats: vec![None],
             placeholders: DEFAULT_PLACEHOLDERS.map(str::to_owned).to_vec(),
             tags: Tags::none(),
-            verify: 0.002,
+            verify: 0.001,
             exact: false,
             threads: 0,
         }

@@ -152,7 +152,8 @@ impl<'t> Counter<'t> {
             let mut tokens = placed.free;
             let inside = ByteSpan { start: hole.span.start + opening, end: hole.span.end }.of(source);
             for run in runs(inside) {
-                let Some(count) = self.runs.count(run.of(inside))? else { return Ok(false) };
+                let run = &inside.as_bytes()[run.start as usize..run.end as usize];
+                let Some(count) = self.runs.count(run)? else { return Ok(false) };
                 tokens += count;
             }
             self.holes.push((index, hole_key(&self.shapes[number], tokens, self.literals[index].class)));

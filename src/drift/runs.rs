@@ -57,15 +57,17 @@ impl<'t> RunTable<'t> {
     }
 
     /// The number of tokens of an inner run; `None` if it is not clean.
-    pub(super) fn count(&mut self, run: &str) -> Result<Option<u32>, TokenizerError> {
-        let index = common(run.as_bytes());
-        if let Some(&count) = index.and_then(|index| self.counts.get(index))
+    pub(super) fn count(&mut self, run: &[u8]) -> Result<Option<u32>, TokenizerError> {
+        let place = common(run);
+        if let Some(&count) = place.and_then(|place| self.counts.get(place))
             && count != UNKNOWN
         {
             return Ok((count != UNCLEAN).then_some(u32::from(count)));
         }
-        let count = self.tokens(run, Place::Inner)?.as_ref().map(|tokens| tokens.len() as u32);
-        if let Some(slot) = index.and_then(|index| self.counts.get_mut(index)) {
+        // The numbers of a hole are ASCII.
+        let Ok(text) = std::str::from_utf8(run) else { return Ok(None) };
+        let count = self.tokens(text, Place::Inner)?.as_ref().map(|tokens| tokens.len() as u32);
+        if let Some(slot) = place.and_then(|place| self.counts.get_mut(place)) {
             *slot = count.map_or(UNCLEAN, |count| count as u8);
         }
         Ok(count)
