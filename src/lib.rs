@@ -38,7 +38,7 @@
 //! let qwen = &report.tokenizers[0];
 //! assert_eq!((qwen.conformers, qwen.atoms), (97, 328));
 //! assert_eq!(qwen.placeholders[0].facts.block_free, 20);
-//! assert!(qwen.placeholders[0].over.share > 0.25);
+//! assert_eq!(qwen.placeholders[0].over.holes, 64);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
