@@ -29,7 +29,7 @@ pub(super) struct AnalyzeArgs {
     #[arg(long, value_name = "FORMAT", value_parser = number_format)]
     number_format: Vec<NumberFormat>,
     /// A placeholder to compare with, beside the two in use; repeatable.
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = placeholder)]
     placeholder: Vec<String>,
     /// Tags around the text that is made from coordinates: none, conformer, or a .ron file.
     #[arg(long, value_name = "TAGS", default_value = "none", value_parser = tags)]
@@ -327,6 +327,14 @@ fn share(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
         _ => Err("must be a number from 0 to 1".to_owned()),
+    }
+}
+
+/// What can stand in a hole: any text that does not close it.
+fn placeholder(text: &str) -> Result<String, String> {
+    match text.is_empty() || text.contains(['<', '>']) {
+        true => Err("a placeholder is some text without < and >".to_owned()),
+        false => Ok(text.to_owned()),
     }
 }
 

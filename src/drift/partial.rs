@@ -234,15 +234,18 @@ impl PlaceholderFacts {
     }
 
     fn measure(tokenizer: &Tokenizer, text: &str) -> Result<Self, TokenizerError> {
-        let count = |example: &str| -> Result<(u64, u64), TokenizerError> {
+        // Each example with the bytes where its holes start.
+        let count = |example: &str, starts: &[usize]| -> Result<(u64, u64), TokenizerError> {
             let encoding = tokenizer.encode(example)?;
-            let holes = || example.match_indices(text).map(|(at, _)| ByteSpan::new(at, at + text.len()));
-            let free =
-                encoding.spans.iter().filter(|&&token| holes().any(|hole| hole.contains(token))).count();
+            let holes = || starts.iter().map(|&start| ByteSpan::new(start, start + text.len()));
+            let within = |token: ByteSpan| !token.is_empty() && holes().any(|hole| hole.contains(token));
+            let free = encoding.spans.iter().filter(|&&token| within(token)).count();
             Ok((encoding.ids.len() as u64, free as u64))
         };
-        let (block_tokens, block_free) = count(&format!("<{text}>"))?;
-        let (pair_tokens, pair_free) = count(&format!("[C]<{text}>=[O]<{text}>"))?;
+        let (first, second) = ("[C]<", ">=[O]<");
+        let (block_tokens, block_free) = count(&format!("<{text}>"), &[1])?;
+        let starts = [first.len(), first.len() + text.len() + second.len()];
+        let (pair_tokens, pair_free) = count(&format!("{first}{text}{second}{text}>"), &starts)?;
         let pair_copy = pair_tokens - pair_free;
         Ok(Self { text: text.to_owned(), block_tokens, block_free, pair_tokens, pair_free, pair_copy })
     }

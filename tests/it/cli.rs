@@ -104,6 +104,8 @@ fn what_cannot_run_says_why_and_exits_2() {
         &["analyze", "--corpus", "reference:qm10"],
         &["analyze", "--number-format", "fixed44"],
         &["analyze", "--verify", "2"],
+        &["analyze", "--placeholder", "0,0,0>"],
+        &["analyze", "--placeholder="],
         &["analyze", "--tags", "mine.ron"],
         &["analyze", "--fields", "smile=s"],
         &["analyze", "--added-tokens", "tokens.ron"],
