@@ -1,6 +1,9 @@
 //! `tplc analyze`: how far placeholders drift from real coordinates.
 
-use std::{io::Write, path::PathBuf};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 use clap::{Args, value_parser};
@@ -120,12 +123,15 @@ pub(super) struct LimitArgs {
 
 impl AnalyzeArgs {
     pub(super) fn run(&self, global: &GlobalArgs) -> Result<ExitStatus> {
-        for path in [&self.partial, &self.corpus.rejects].into_iter().flatten() {
+        let outputs: Vec<&Path> =
+            [&self.partial, &self.corpus.rejects].into_iter().flatten().map(PathBuf::as_path).collect();
+        for path in &outputs {
             output::check_folder(path)?;
         }
         let options = self.options();
         let tokenizers = self.load(global)?;
         let corpus = self.corpus.open()?;
+        output::check_distinct(&outputs, corpus.names().map(|name| Path::new(name.as_ref())))?;
         let bar = Bar::new(global, corpus.total_bytes(), corpus.bytes_read());
         let mut rejects = self.corpus.rejects(global, &bar)?;
         let mut analysis = Analysis::new(&tokenizers, &options)?;

@@ -72,6 +72,22 @@ pub(super) fn check_folder(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Checks that no output would replace an input or another output.
+pub(super) fn check_distinct<'a>(outputs: &[&Path], inputs: impl Iterator<Item = &'a Path>) -> Result<()> {
+    // A file that is not there yet is named by its folder, so that `a.json` and `./a.json` are the same.
+    let place = |path: &Path| {
+        let new = || Some(folder_of(path).canonicalize().ok()?.join(path.file_name()?));
+        path.canonicalize().ok().or_else(new).unwrap_or_else(|| path.to_owned())
+    };
+    let mut taken: Vec<PathBuf> = inputs.map(place).collect();
+    for output in outputs {
+        let place = place(output);
+        ensure!(!taken.contains(&place), "{}: it is an input or another output", cannot_write(output));
+        taken.push(place);
+    }
+    Ok(())
+}
+
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -126,6 +126,27 @@ fn what_cannot_run_says_why_and_exits_2() {
 }
 
 #[test]
+fn an_output_never_replaces_an_input_or_another_output() {
+    let here = folder();
+    let rows = "[C]<0,0,0>\n[C]<0,0\n";
+    fs::write(here.path().join("rows.txt"), rows).unwrap();
+    let quick = ["analyze", "--tokenizer", "gpt-2", "--corpus", "rows.txt"];
+    for rest in [
+        &["--rejects", "rows.txt"] as &[&str],
+        &["--partial", "./rows.txt"],
+        &["--corpus", ".", "--rejects", "rows.txt"],
+        &["--partial", "new.json", "--rejects", "./new.json"],
+    ] {
+        let args: Vec<&str> = quick.iter().chain(rest).copied().collect();
+        let (code, stdout, stderr) = run(here.path(), &args, "");
+        assert_eq!((code, stdout.as_str()), (2, ""), "{rest:?}");
+        assert!(stderr.contains("it is an input or another output"), "{stderr}");
+        assert_eq!(fs::read_to_string(here.path().join("rows.txt")).unwrap(), rows);
+        assert!(!here.path().join("new.json").exists());
+    }
+}
+
+#[test]
 fn standard_input_is_a_corpus() {
     let here = folder();
     let args = ["analyze", "--tokenizer", "gpt-2", "--corpus", "-", "--format", "json"];
