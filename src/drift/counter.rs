@@ -30,6 +30,8 @@ pub(super) struct Counter<'t> {
     tallies: Vec<Tally>,
     /// The holes of the text at hand: literal before it and packed key.
     holes: Vec<(usize, u64)>,
+    /// The literal that ends it.
+    last: usize,
     /// The numbers of each hole of the text at hand.
     shapes: Vec<[NumberShape; 3]>,
 }
@@ -86,6 +88,7 @@ impl<'t> Counter<'t> {
             exact,
             tallies: std::iter::repeat_with(Tally::default).take(formats).collect(),
             holes: Vec::new(),
+            last: 0,
             shapes: Vec::new(),
         }
     }
@@ -109,17 +112,30 @@ impl<'t> Counter<'t> {
         Ok(())
     }
 
-    /// Compares the tables' tokens of a text with the tokenizer's: ids and spans.
+    /// Compares what was just counted of a text by tables with the tokenizer: ids and spans, and the counts made of
+    /// them. A text that was encoded whole has nothing to compare.
     ///
     /// # Errors
-    /// [`DriftError::TablesDisagree`] with the first difference.
+    /// [`DriftError::TablesDisagree`] with the first different token, [`DriftError::CountsDisagree`] if the tokens are
+    /// the same and the counts are not.
     pub(super) fn verify(&mut self, text: &EnrichedText<'_>, format: usize) -> Result<(), DriftError> {
-        self.tallies[format].verified += 1;
+        let spans: Vec<ByteSpan> = text.holes().iter().map(|hole| hole.span).collect();
         let text = text.as_str();
         let Some(table) = self.runs.encode(text, true, true)? else { return Ok(()) };
         let real = self.learner.tokenizer.encode(text)?;
+        self.tallies[format].verified += 1;
         if table == real {
-            return Ok(());
+            let mut per_hole = vec![0; spans.len()];
+            let placed = place(&real, &spans, &mut per_hole);
+            let counts = (per_hole, placed.copy, placed.border);
+            return if self.counted() == counts {
+                Ok(())
+            } else {
+                Err(DriftError::CountsDisagree {
+                    tokenizer: self.learner.tokenizer.name().to_owned(),
+                    text: text.to_owned(),
+                })
+            };
         }
         let pairs = |encoding: &Encoding| -> Vec<(TokenId, ByteSpan)> {
             encoding.ids.iter().copied().zip(encoding.spans.iter().copied()).collect()
@@ -137,6 +153,17 @@ impl<'t> Counter<'t> {
             table: show(&table),
             real: show(&real),
         })
+    }
+
+    /// What was counted by tables of the text at hand: tokens of each hole, COPY tokens, border tokens.
+    fn counted(&self) -> (Vec<u32>, u32, Vec<TokenId>) {
+        let per_hole =
+            self.holes.iter().map(|&(_, key)| HoleCount::unpack(key, &self.classes).tokens).collect();
+        let literals = self.holes.iter().map(|&(index, _)| index).chain([self.last]);
+        let placed: Vec<&Placed> =
+            literals.filter_map(|index| self.literals[index].tokens.as_ref()).collect();
+        let border = placed.iter().flat_map(|placed| placed.border.iter().copied()).collect();
+        (per_hole, placed.iter().map(|placed| placed.copy).sum(), border)
     }
 
     /// Counts a text by tables; `false`, and nothing counted, if a run of it is not clean.
@@ -162,6 +189,7 @@ impl<'t> Counter<'t> {
         }
         let end = ByteSpan { start, end: ByteSpan::new(0, source.len()).end };
         let last = self.literal(source, end, 0, true)?;
+        self.last = last;
         if self.literals[last].tokens.is_none() {
             return Ok(false);
         }
@@ -391,12 +419,17 @@ mod tests {
         let tokenizer = "gpt-2".parse::<TokenizerSource>().unwrap().load(&[]).unwrap();
         let text = EnrichedText::parse("[C]<0.25,1,2>").unwrap();
         let mut counter = Counter::new(Arc::new(Learner::new(&tokenizer, &[])), 1, false);
-        counter.verify(&text, 0).unwrap();
+        let check = |counter: &mut Counter<'_>| {
+            counter.count(&text, 0).unwrap();
+            counter.verify(&text, 0)
+        };
+        check(&mut counter).unwrap();
+        counter.runs.falsify_count("25", 3);
+        let error = check(&mut counter).unwrap_err();
+        assert!(matches!(error, DriftError::CountsDisagree { .. }), "{error}");
         counter.runs.falsify("25", &[(TokenId(7), 1), (TokenId(8), 2)]);
-        let error = counter.verify(&text, 0).unwrap_err();
-        assert!(matches!(&error, DriftError::TablesDisagree { at: 6, .. }), "{error}");
-        // Counts by tables follow the table, so it is verification that must stop the run.
-        counter.count(&text, 0).unwrap();
-        assert_eq!(counter.tallies[0].encoded, 0);
+        let error = check(&mut counter).unwrap_err();
+        assert!(matches!(error, DriftError::TablesDisagree { at: 6, .. }), "{error}");
+        assert_eq!((counter.tallies[0].encoded, counter.tallies[0].verified), (0, 3));
     }
 }

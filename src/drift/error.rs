@@ -27,6 +27,16 @@ pub enum DriftError {
         /// Id and span by the tokenizer.
         real: String,
     },
+    /// The tokens are right and the counts made of them are not: a defect of counting.
+    #[error(
+        "the counts that {tokenizer} gives by tables are not those of its tokens in {text:?}; count with --exact and report the text"
+    )]
+    CountsDisagree {
+        /// The tokenizer's name.
+        tokenizer: String,
+        /// The text.
+        text: String,
+    },
     /// Two partial counts of the same name come from different tokenizers.
     #[error(
         "{name}: one part was counted with tokenizer {left}, the other with {right}; count both with the same tokenizer"

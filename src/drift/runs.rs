@@ -56,6 +56,12 @@ impl<'t> RunTable<'t> {
         self.counts.fill(UNKNOWN);
     }
 
+    /// Puts a false count in the place of that of a common run.
+    #[cfg(test)]
+    pub(super) fn falsify_count(&mut self, run: &str, count: u8) {
+        self.counts[common(run.as_bytes()).unwrap()] = count;
+    }
+
     /// The number of tokens of an inner run; `None` if it is not clean.
     pub(super) fn count(&mut self, run: &[u8]) -> Result<Option<u32>, TokenizerError> {
         let place = common(run);
