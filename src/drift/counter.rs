@@ -8,7 +8,7 @@ use super::{
     DriftError,
     learner::Learner,
     partial::{HoleCount, LiteralCount, Partial},
-    runs::{RunTable, runs},
+    runs::RunTable,
 };
 use crate::{
     primitives::{ByteSpan, TokenId},
@@ -178,11 +178,8 @@ impl<'t> Counter<'t> {
             let Some(placed) = &self.literals[index].tokens else { return Ok(false) };
             let mut tokens = placed.free;
             let inside = ByteSpan { start: hole.span.start + opening, end: hole.span.end }.of(source);
-            for run in runs(inside) {
-                let run = &inside.as_bytes()[run.start as usize..run.end as usize];
-                let Some(count) = self.runs.count(run)? else { return Ok(false) };
-                tokens += count;
-            }
+            let Some(count) = self.runs.count(inside.as_bytes())? else { return Ok(false) };
+            tokens += count;
             self.holes.push((index, hole_key(&self.shapes[number], tokens, self.literals[index].class)));
             free += u64::from(tokens);
             start = hole.span.end;

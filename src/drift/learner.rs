@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use rustc_hash::FxHashMap;
@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 use super::{PlaceholderFacts, TokenizerFacts};
 use crate::{
     primitives::{ByteSpan, TokenId},
-    tokenizer::{Encoding, Tokenizer, TokenizerError},
+    tokenizer::{DigitHandling, Encoding, Tokenizer, TokenizerError},
 };
 
 /// Where a run stands in its text.
@@ -50,6 +50,7 @@ pub(super) struct Learner<'t> {
     runs: Mutex<FxHashMap<(Place, Box<str>), RunTokens>>,
     literals: Mutex<FxHashMap<Box<str>, LiteralFacts>>,
     facts: Mutex<Option<Facts>>,
+    long_digits: OnceLock<Option<usize>>,
 }
 
 /// What is known of a tokenizer and of the placeholders without any corpus.
@@ -62,8 +63,14 @@ const AROUND_DIGITS: [(&str, &str); 6] =
 /// Digits of a block that vary: its runs share all digits before these.
 const BLOCK_DIGITS: usize = 2;
 
-/// Longer runs of digits are rare, and a block would be learned for one of them.
-const LONGEST_IN_BLOCK: usize = 4;
+/// Longer runs of digits are too many to keep.
+pub(super) const LONGEST_IN_BLOCK: usize = 4;
+
+/// The longest run of digits that is counted by its chunks: more than a double prints.
+const LONGEST_IN_CHUNKS: usize = 24;
+
+/// Runs of each length that show whether chunks are independent.
+const RUNS_OF_EACH_LENGTH: u64 = 32;
 
 impl<'t> Learner<'t> {
     pub(super) fn new(tokenizer: &'t Tokenizer, placeholders: &'t [String]) -> Self {
@@ -74,6 +81,7 @@ impl<'t> Learner<'t> {
             runs: Mutex::default(),
             literals: Mutex::default(),
             facts: Mutex::default(),
+            long_digits: OnceLock::new(),
         }
     }
 
@@ -101,9 +109,58 @@ impl<'t> Learner<'t> {
             lock(&self.runs).extend(block.into_iter().map(|(run, tokens)| ((place, run), tokens)));
             return Ok(lock(&self.runs).get(&key).cloned().flatten());
         }
+        if digits && place == Place::Inner && run.len() > LONGEST_IN_BLOCK {
+            return Ok(None);
+        }
         let tokens = self.single(run, place, digits)?;
         lock(&self.runs).insert(key, tokens.clone());
         Ok(tokens)
+    }
+
+    /// The digits of a chunk, if an inner run of five to [`LONGEST_IN_CHUNKS`] digits has the tokens of its chunks,
+    /// cut from the left. Measured at the first call.
+    pub(super) fn chunk(&self, digits: usize) -> Option<usize> {
+        let chunk = self.long_digits.get_or_init(|| self.measure_chunk().ok().flatten());
+        chunk.filter(|_| (LONGEST_IN_BLOCK + 1..=LONGEST_IN_CHUNKS).contains(&digits))
+    }
+
+    fn measure_chunk(&self) -> Result<Option<usize>, TokenizerError> {
+        let widest = match self.tokenizer.digit_handling() {
+            DigitHandling::One => 1,
+            DigitHandling::UpTo(digits) => digits,
+            DigitHandling::Free => return Ok(None),
+        };
+        // A sample of runs would miss the one long number that has a token of its own.
+        let digits_alone = |bytes: &[u8]| bytes.iter().all(u8::is_ascii_digit);
+        let longer = |bytes: &[u8]| bytes.len() > widest && digits_alone(bytes);
+        let chunk = LONGEST_IN_BLOCK / widest.max(1) * widest;
+        if chunk == 0 || self.tokenizer.vocabulary().iter().any(|(_, bytes)| longer(bytes)) {
+            return Ok(None);
+        }
+        for length in LONGEST_IN_BLOCK + 1..=LONGEST_IN_CHUNKS {
+            let runs: Vec<String> = (0..RUNS_OF_EACH_LENGTH).map(|seed| digits_of(seed, length)).collect();
+            let framed = runs.iter().enumerate().map(|(index, run)| {
+                let (before, after) = AROUND_DIGITS[index % AROUND_DIGITS.len()];
+                (before, run.as_str(), after)
+            });
+            for (run, whole) in runs.iter().zip(self.cut_out(framed)?) {
+                if whole.is_none() || whole != self.joined(run, chunk)? {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(chunk))
+    }
+
+    /// The tokens of all chunks of a run.
+    fn joined(&self, run: &str, chunk: usize) -> Result<RunTokens, TokenizerError> {
+        let mut joined = Vec::new();
+        for start in (0..run.len()).step_by(chunk) {
+            let part = &run[start..run.len().min(start + chunk)];
+            let Some(tokens) = self.run(part, Place::Inner)? else { return Ok(None) };
+            joined.extend(tokens.iter().map(|&(id, end)| (id, start as u32 + end)));
+        }
+        Ok(Some(joined.into()))
     }
 
     /// How a literal is tokenized; `first` tells whether it begins its text.
@@ -205,6 +262,16 @@ impl<'t> Learner<'t> {
 /// A poisoned lock guards tables that are whole: they only ever grow by whole entries.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `length` digits without a pattern, the same for the same seed (a step of the generator in Knuth, TAOCP 2, 3.3.4).
+fn digits_of(seed: u64, length: usize) -> String {
+    let mut state = seed << 8 | length as u64;
+    let digit = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'0' + (state >> 33) as u8 % 10)
+    };
+    std::iter::repeat_with(digit).take(length).collect()
 }
 
 /// The tokens that all neighbours agree on.

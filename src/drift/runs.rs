@@ -4,7 +4,7 @@ use std::{collections::hash_map::Entry, sync::Arc};
 
 use rustc_hash::FxHashMap;
 
-use super::learner::{Learner, Place, RunTokens};
+use super::learner::{LONGEST_IN_BLOCK, Learner, Place, RunTokens};
 use crate::{
     primitives::ByteSpan,
     tokenizer::{Encoding, TokenizerError},
@@ -36,6 +36,10 @@ impl<'t> RunTable<'t> {
 
     /// The tokens of a run, learned at the first meeting.
     pub(super) fn tokens(&mut self, run: &str, place: Place) -> Result<&RunTokens, TokenizerError> {
+        // Long digits that no chunks vouch for are not learned, and there is no end of them to keep.
+        if run.len() > LONGEST_IN_BLOCK && place == Place::Inner && run.bytes().all(|b| b.is_ascii_digit()) {
+            return Ok(&None);
+        }
         let learn = || self.learner.run(run, place);
         Ok(match (place, pack(run)) {
             (Place::Inner, Some(packed)) => match self.short.entry(packed) {
@@ -62,8 +66,21 @@ impl<'t> RunTable<'t> {
         self.counts[common(run.as_bytes()).unwrap()] = count;
     }
 
-    /// The number of tokens of an inner run; `None` if it is not clean.
-    pub(super) fn count(&mut self, run: &[u8]) -> Result<Option<u32>, TokenizerError> {
+    /// The number of tokens of inner text; `None` if a run of it is not clean.
+    pub(super) fn count(&mut self, text: &[u8]) -> Result<Option<u32>, TokenizerError> {
+        let learner = Arc::clone(&self.learner);
+        let mut tokens = 0;
+        for run in runs(text, |digits| learner.chunk(digits)) {
+            let Some(count) = self.count_run(&text[run.start as usize..run.end as usize])? else {
+                return Ok(None);
+            };
+            tokens += count;
+        }
+        Ok(Some(tokens))
+    }
+
+    /// The number of tokens of one run; `None` if it is not clean.
+    fn count_run(&mut self, run: &[u8]) -> Result<Option<u32>, TokenizerError> {
         let place = common(run);
         if let Some(&count) = place.and_then(|place| self.counts.get(place))
             && count != UNKNOWN
@@ -89,7 +106,8 @@ impl<'t> RunTable<'t> {
         last: bool,
     ) -> Result<Option<Encoding>, TokenizerError> {
         let mut encoding = Encoding { ids: Vec::new(), spans: Vec::new() };
-        let mut runs = runs(part).peekable();
+        let learner = Arc::clone(&self.learner);
+        let mut runs = runs(part.as_bytes(), |digits| learner.chunk(digits)).peekable();
         while let Some(run) = runs.next() {
             let place = match run.start {
                 0 if first => Place::First,
@@ -108,14 +126,23 @@ impl<'t> RunTable<'t> {
     }
 }
 
-/// The maximal runs of digits and of non-digits, in order.
-pub(super) fn runs(text: &str) -> impl Iterator<Item = ByteSpan> {
-    let bytes = text.as_bytes();
+/// The maximal runs of digits and of non-digits, in order; those of digits that `chunk` gives a length for in chunks of
+/// it.
+fn runs(bytes: &[u8], chunk: impl Fn(usize) -> Option<usize>) -> impl Iterator<Item = ByteSpan> {
     let mut start = 0;
+    // The end of the run that is being cut into chunks, and their length.
+    let mut cutting = (0, 0);
     std::iter::from_fn(move || {
         let digit = bytes.get(start)?.is_ascii_digit();
-        let length =
-            bytes[start..].iter().position(|b| b.is_ascii_digit() != digit).unwrap_or(bytes.len() - start);
+        let length = if start < cutting.0 {
+            cutting.1.min(cutting.0 - start)
+        } else {
+            let rest = &bytes[start..];
+            let length = rest.iter().position(|b| b.is_ascii_digit() != digit).unwrap_or(rest.len());
+            let chunk = if digit && length > LONGEST_IN_BLOCK { chunk(length) } else { None };
+            cutting = (start + length, chunk.unwrap_or(length));
+            cutting.1
+        };
         let run = ByteSpan::new(start, start + length);
         start += length;
         Some(run)
@@ -149,9 +176,14 @@ mod tests {
     #[test]
     fn cuts_between_digits_and_all_else() {
         let text = "[13CH3]<-1.25,0,3>1[C]<";
-        let cut: Vec<&str> = runs(text).map(|run| run.of(text)).collect();
+        let cut: Vec<&str> = runs(text.as_bytes(), |_| None).map(|run| run.of(text)).collect();
         assert_eq!(cut, ["[", "13", "CH", "3", "]<-", "1", ".", "25", ",", "0", ",", "3", ">", "1", "[C]<"]);
-        assert_eq!(runs("").count(), 0);
+        assert_eq!(runs(b"", |_| None).count(), 0);
+        let text = "12345.678,1234567";
+        let chunks =
+            |chunk| runs(text.as_bytes(), move |_| chunk).map(|run| run.of(text)).collect::<Vec<_>>();
+        assert_eq!(chunks(None), ["12345", ".", "678", ",", "1234567"]);
+        assert_eq!(chunks(Some(3)), ["123", "45", ".", "678", ",", "123", "456", "7"]);
     }
 
     #[test]

@@ -169,6 +169,38 @@ fn a_tokenizer_without_the_cut_is_counted_by_encoding() {
     assert_eq!(counts_alone(by_tables), counts_alone(analyze_lines(&tokenizers, &lines(200), &slow)));
 }
 
+/// Digits that are too many for a table are counted by their chunks where a tokenizer cuts them so, else by encoding.
+#[test]
+fn long_decimals_count_as_encoding_counts_them() {
+    let nanos =
+        |seed: u64| (seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 28) as i64 % 40_000_000_000 - 20_000_000_000;
+    let number = |seed| {
+        let written = tplc::corpus::Coordinate::from_nanos(nanos(seed)).to_string();
+        // From five to seventeen decimals, as doubles are printed.
+        if seed % 3 == 0 {
+            format!("{written}{}", nanos(seed + 1).unsigned_abs() % 100_000_000)
+        } else {
+            written
+        }
+    };
+    let hole = |seed| format!("<{},{},{}>", number(seed), number(seed + 1), number(seed + 2));
+    let lines: Vec<String> =
+        (0..400).map(|seed| format!("[C]{}=[O]{}", hole(seed * 6), hole(seed * 6 + 3))).collect();
+    let mut tokenizers: Vec<Tokenizer> = embedded().map(|known| load(known.name)).collect();
+    // One number with a token of its own: no sample of runs would tell, the vocabulary does.
+    let year = tplc::tokenizer::AddedToken::new("31415926", None);
+    let year = AddedTokens { name: "pi".into(), base: None, embedding_rows: None, added_tokens: vec![year] };
+    tokenizers.push("qwen3".parse::<TokenizerSource>().unwrap().load(&[year]).unwrap());
+    let fast = AnalysisOptions { verify: 1.0, ..AnalysisOptions::default() };
+    let slow = AnalysisOptions { exact: true, ..fast.clone() };
+    let by_tables = analyze_lines(&tokenizers, &lines, &fast);
+    for partial in &by_tables.partials {
+        let free = matches!(partial.tokenizer.name.as_str(), "gpt-2" | "qwen3+pi");
+        assert_eq!(partial.encoded, if free { 400 } else { 0 }, "{}", partial.tokenizer.name);
+    }
+    assert_eq!(counts_alone(by_tables), counts_alone(analyze_lines(&tokenizers, &lines, &slow)));
+}
+
 fn renumbered(overlay: &AddedTokens, from: u32) -> Vec<tplc::tokenizer::AddedToken> {
     let number = |(token, id): (&tplc::tokenizer::AddedToken, u32)| tplc::tokenizer::AddedToken {
         id: Some(id),
