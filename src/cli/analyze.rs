@@ -15,7 +15,7 @@ use crate::{
         Analysis, AnalysisOptions, CostModel, DEFAULT_PLACEHOLDERS, PartialFile, Progress, Rejected, Report,
     },
     text::{NumberFormat, Tags},
-    tokenizer::{AddedTokens, Tokenizer, TokenizerSource, changed_numbers},
+    tokenizer::{AddedTokens, Tokenizer, TokenizerSource},
 };
 
 /// Measure how the token length of a placeholder drifts from real coordinates, and what it costs.
@@ -129,7 +129,7 @@ impl AnalyzeArgs {
             output::check_folder(path)?;
         }
         let options = self.options();
-        let tokenizers = self.load(global)?;
+        let tokenizers = self.load()?;
         let corpus = self.corpus.open()?;
         output::check_distinct(&outputs, corpus.names().map(|name| Path::new(name.as_ref())))?;
         let bar = Bar::new(global, corpus.total_bytes(), corpus.bytes_read());
@@ -170,39 +170,12 @@ impl AnalyzeArgs {
         }
     }
 
-    /// The tokenizers under their overlays; an overlay that changes plain numbers is told.
-    fn load(&self, global: &GlobalArgs) -> Result<Vec<Tokenizer>> {
+    /// The tokenizers under their overlays.
+    fn load(&self) -> Result<Vec<Tokenizer>> {
         let overlays: Vec<AddedTokens> =
             self.added_tokens.iter().map(AddedTokens::read).collect::<Result<_, _>>()?;
-        self.tokenizer
-            .iter()
-            .map(|source| {
-                let tokenizer = source.load(&overlays)?;
-                if !overlays.is_empty() && !global.quiet {
-                    tell_changed_numbers(&source.load(&[])?, &tokenizer)?;
-                }
-                Ok(tokenizer)
-            })
-            .collect()
+        Ok(self.tokenizer.iter().map(|source| source.load(&overlays)).collect::<Result<_, _>>()?)
     }
-}
-
-/// Warns of an overlay that changes how plain numbers are tokenized.
-pub(super) fn tell_changed_numbers(base: &Tokenizer, overlaid: &Tokenizer) -> Result<()> {
-    let changed = changed_numbers(base, overlaid);
-    if changed.is_empty() {
-        return Ok(());
-    }
-    let mut text = format!(
-        "warning: the added tokens of {} change how plain coordinates are tokenized:\n",
-        overlaid.name()
-    );
-    for number in changed.iter().take(3) {
-        text +=
-            &format!("  {}  was {}  is {}\n", number.text, number.before.join("·"), number.after.join("·"));
-    }
-    text += "hint: a model trained before they were added has never seen these tokens in a number\n";
-    Ok(std::io::stderr().write_all(text.as_bytes())?)
 }
 
 /// Prints a report in the format asked for.

@@ -4,7 +4,10 @@ use super::{
     Format,
     table::{Table, bar, count, figure, percent},
 };
-use crate::drift::{BorderReport, PlaceholderReport, Report, TokenizerReport};
+use crate::{
+    drift::{BorderReport, PlaceholderReport, Report, TokenizerReport},
+    tokenizer::ChangedNumber,
+};
 
 /// Width of the longest histogram bar, in characters.
 const BAR: usize = 32;
@@ -55,7 +58,22 @@ fn heading(tokenizer: &TokenizerReport, format: Format) -> String {
             count(mixture.odd)
         );
     }
-    text
+    text + &changed_numbers(&tokenizer.changed_numbers)
+}
+
+/// Warns of added tokens that change how plain numbers are tokenized; empty where there are none.
+pub(super) fn changed_numbers(changed: &[ChangedNumber]) -> String {
+    if changed.is_empty() {
+        return String::new();
+    }
+    let examples = changed.iter().take(3).map(|number| {
+        format!("    {}  {}  was {}\n", number.text, number.after.join("·"), number.before.join("·"))
+    });
+    format!(
+        "Added tokens change how plain coordinates are tokenized; a model trained before they were added has never\n\
+         seen these pieces in a number:\n\n{}\n",
+        examples.collect::<String>()
+    )
 }
 
 /// How many tokens the holes have, with the placeholders marked.

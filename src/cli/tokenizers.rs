@@ -6,10 +6,10 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{ExitStatus, Format, GlobalArgs, analyze::tell_changed_numbers, output, table::Table};
+use super::{ExitStatus, Format, GlobalArgs, output, report, table::Table};
 use crate::{
     primitives::TokenId,
-    tokenizer::{AddedTokens, TokenizerSource, embedded},
+    tokenizer::{AddedTokens, ChangedNumber, TokenizerSource, embedded},
 };
 
 /// List the embedded tokenizers, or show how one cuts a text.
@@ -64,6 +64,7 @@ struct Pieces<'a> {
     fingerprint: String,
     text: &'a str,
     pieces: Vec<Piece>,
+    changed_numbers: Vec<ChangedNumber>,
 }
 
 #[derive(Serialize)]
@@ -123,9 +124,7 @@ impl ShowArgs {
         let overlays: Vec<AddedTokens> =
             self.added_tokens.iter().map(AddedTokens::read).collect::<Result<_, _>>()?;
         let tokenizer = self.tokenizer.load(&overlays)?;
-        if !overlays.is_empty() && !global.quiet {
-            tell_changed_numbers(&self.tokenizer.load(&[])?, &tokenizer)?;
-        }
+        let changed_numbers = tokenizer.changed_numbers();
         let encoding = tokenizer.encode(&self.text)?;
         let pieces: Vec<Piece> = encoding
             .ids
@@ -145,6 +144,7 @@ impl ShowArgs {
                 fingerprint: tokenizer.fingerprint().to_string(),
                 text: &self.text,
                 pieces,
+                changed_numbers,
             });
         }
         let title = format!("{} cuts {:?} into {} tokens", tokenizer.name(), self.text, pieces.len());
@@ -161,6 +161,8 @@ impl ShowArgs {
                 format!("{}..{}", piece.start, piece.end),
             ]);
         }
-        output::print(&format!("{}{joined}\n", table.render(global.format)))
+        let changed = report::changed_numbers(&changed_numbers);
+        let text = format!("{}{joined}\n\n{changed}", table.render(global.format));
+        output::print(&(text.trim_end().to_owned() + "\n"))
     }
 }

@@ -8,7 +8,7 @@ use super::{DriftError, allowlist, blocklist};
 use crate::{
     primitives::{ByteSpan, TokenId},
     text::{NumberFormat, NumberSurvey, Tags},
-    tokenizer::{Tokenizer, TokenizerError},
+    tokenizer::{ChangedNumber, Tokenizer, TokenizerError},
 };
 
 /// The counts of one tokenizer and one number format. All are exact integers; merging adds them, so any split of a
@@ -66,6 +66,8 @@ pub struct TokenizerFacts {
     pub logits_width: Option<u32>,
     /// Digit handling as measured: `one`, `up to 3`, `free`.
     pub digits: String,
+    /// Examples of plain coordinates that its added tokens cut differently than it would without them.
+    pub changed_numbers: Vec<ChangedNumber>,
     /// Ids that the blocklist processor forbids at FREE positions.
     pub blocked: u64,
     /// Ids that the allowlist processor allows at FREE positions.
@@ -222,6 +224,7 @@ impl TokenizerFacts {
             vocabulary: tokenizer.vocab_size() as u64,
             logits_width: tokenizer.logits_width(),
             digits: tokenizer.digit_handling().to_string(),
+            changed_numbers: tokenizer.changed_numbers(),
             blocked: blocklist(tokenizer.vocabulary()).len() as u64,
             allowed: allowlist(tokenizer.vocabulary()).len() as u64,
         }

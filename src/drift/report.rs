@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Cost, CostModel, HoleCount, InputCounts, Partial, PartialFile, PlaceholderFacts};
-use crate::text::DetectedFormat;
+use crate::{text::DetectedFormat, tokenizer::ChangedNumber};
 
 /// The report of an analysis. Its JSON form carries `"schema": "tplc.analyze/1"` and is described in `docs/analyze.md`.
 #[derive(Clone, Debug, Serialize)]
@@ -33,6 +33,9 @@ pub struct TokenizerReport {
     pub logits_width: Option<u32>,
     /// Digit handling as measured.
     pub digits: String,
+    /// Examples of plain coordinates that added tokens cut differently than the tokenizer would without them: a model
+    /// trained before they were added has never seen these pieces.
+    pub changed_numbers: Vec<ChangedNumber>,
     /// The number format asked for, or else the one detected; `mixed` if the text follows none.
     pub number_format: String,
     /// What a mixture of formats is made of.
@@ -264,6 +267,7 @@ impl TokenizerReport {
             vocabulary: counts.tokenizer.vocabulary,
             logits_width: counts.tokenizer.logits_width,
             digits: counts.tokenizer.digits.clone(),
+            changed_numbers: counts.tokenizer.changed_numbers.clone(),
             number_format: format.to_string(),
             mixture: match format {
                 DetectedFormat::Mixture { decimals, trimmed, zero_ended, odd } => {

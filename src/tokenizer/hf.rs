@@ -13,7 +13,8 @@ use serde_json::{Map, Value};
 use tokenizers::models::bpe::BpeTrainer;
 use tokenizers::models::{ModelWrapper, TrainerWrapper};
 use tokenizers::{
-    DecoderWrapper, Model, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Token, TokenizerImpl,
+    DecoderWrapper, Model, Normalizer, NormalizerWrapper, OffsetType, PostProcessorWrapper,
+    PreTokenizedString, PreTokenizer, PreTokenizerWrapper, Token, TokenizerImpl,
 };
 
 use super::added::AddedToken;
@@ -236,6 +237,19 @@ pub(super) struct HfTokenizer {
 impl HfTokenizer {
     pub(super) fn encode(&self, text: &str) -> tokenizers::Result<Encoding> {
         self.pipeline.encode(text, false).map(|encoding| convert(&encoding))
+    }
+
+    /// As if no token had been added.
+    pub(super) fn encode_without_added(&self, text: &str) -> tokenizers::Result<Encoding> {
+        let mut pieces = PreTokenizedString::from(text);
+        if let Some(normalizer) = self.pipeline.get_normalizer() {
+            pieces.normalize(|piece| normalizer.normalize(piece))?;
+        }
+        if let Some(pre_tokenizer) = self.pipeline.get_pre_tokenizer() {
+            pre_tokenizer.pre_tokenize(&mut pieces)?;
+        }
+        pieces.tokenize(|piece| self.pipeline.get_model().tokenize(piece.get()))?;
+        pieces.into_encoding(None, 0, OffsetType::Byte).map(|encoding| convert(&encoding))
     }
 
     pub(super) fn encode_batch(&self, texts: &[&str]) -> tokenizers::Result<Vec<Encoding>> {

@@ -37,7 +37,7 @@ pub use added::{AddedToken, AddedTokens};
 pub use embedded::{EmbeddedTokenizer, embedded};
 pub use error::TokenizerError;
 pub use hub::HubConfig;
-pub use numbers::{ChangedNumber, DigitHandling, changed_numbers};
+pub use numbers::{ChangedNumber, DigitHandling};
 pub use pack::pack;
 pub use source::TokenizerSource;
 pub use vocabulary::{ByteForm, Vocabulary};
@@ -152,6 +152,13 @@ impl Tokenizer {
     /// How numbers are cut into tokens, measured by encoding some on first use.
     pub fn digit_handling(&self) -> DigitHandling {
         *self.digits.get_or_init(|| numbers::digit_handling(self))
+    }
+
+    /// Examples of plain coordinates that added tokens cut differently than the tokenizer would without them. Empty
+    /// where they leave plain numbers alone.
+    #[must_use]
+    pub fn changed_numbers(&self) -> Vec<ChangedNumber> {
+        numbers::changed_numbers(self)
     }
 
     /// Whether `id` is an added token.

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::Tokenizer;
+use serde::{Deserialize, Serialize};
+
+use super::{Encoding, Tokenizer};
 
 /// How many digits a token takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,14 +27,15 @@ impl fmt::Display for DigitHandling {
     }
 }
 
-/// A number that an overlay cuts differently.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A number that added tokens cut differently.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ChangedNumber {
     /// The number.
     pub text: String,
-    /// Its pieces without the overlay.
+    /// Its pieces without added tokens.
     pub before: Vec<String>,
-    /// Its pieces with the overlay.
+    /// Its pieces as they are.
     pub after: Vec<String>,
 }
 
@@ -69,20 +72,17 @@ const COORDINATES: &[&str] = &[
     "-123.4567",
 ];
 
-/// Examples of plain coordinates whose pieces differ between `base` and `overlaid`: empty where the overlay leaves
-/// plain numbers alone.
-#[must_use]
-pub fn changed_numbers(base: &Tokenizer, overlaid: &Tokenizer) -> Vec<ChangedNumber> {
+/// The plain coordinates above whose pieces are others because of added tokens. What cannot be encoded is left out.
+pub(super) fn changed_numbers(tokenizer: &Tokenizer) -> Vec<ChangedNumber> {
+    let pieces = |encoding: Encoding| -> Option<Vec<String>> {
+        encoding.ids.into_iter().map(|id| tokenizer.token(id)).collect()
+    };
     let changed = COORDINATES.iter().filter_map(|text| {
-        let (before, after) = (pieces(base, text)?, pieces(overlaid, text)?);
+        let before = pieces(tokenizer.inner.encode_without_added(text).ok()?)?;
+        let after = pieces(tokenizer.encode(text).ok()?)?;
         (before != after).then(|| ChangedNumber { text: (*text).to_owned(), before, after })
     });
     changed.collect()
-}
-
-/// The tokens of `text`, as they read.
-fn pieces(tokenizer: &Tokenizer, text: &str) -> Option<Vec<String>> {
-    tokenizer.encode(text).ok()?.ids.into_iter().map(|id| tokenizer.token(id)).collect()
 }
 
 /// Measures how `tokenizer` cuts runs of two to nine digits. What cannot be encoded counts as free.

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tplc::primitives::TokenId;
-use tplc::tokenizer::{AddedTokens, DigitHandling, HubConfig, TokenizerError, changed_numbers};
+use tplc::tokenizer::{AddedTokens, DigitHandling, HubConfig, TokenizerError};
 
 use crate::golden;
 use crate::tokenizer_support::{UNICODE, assert_same, embedded, enriched, ids, load, try_load};
@@ -223,13 +223,25 @@ fn tokenizer_overlay_that_cuts_numbers_anew_is_seen() {
     let base = load("qwen3");
     let binned = try_load("qwen3", &[overlay("qwen3-conf-binned")]).unwrap();
     assert_eq!((base.digit_handling(), binned.digit_handling()), (DigitHandling::One, DigitHandling::Free));
-    let changed = changed_numbers(&base, &binned);
+    let changed = binned.changed_numbers();
     let lines = changed.iter().map(|number| {
         format!("{:10} {} -> {}\n", number.text, number.before.join("|"), number.after.join("|"))
     });
     golden::check("tokenizer", "changed_numbers", lines.collect::<String>());
-    assert_eq!(changed_numbers(&base, &load("qwen3-conf")), []);
-    assert_eq!(changed_numbers(&load("llama"), &load("llama3-chem")), []);
+    for plain in tplc::tokenizer::embedded() {
+        assert_eq!(load(plain.name).changed_numbers(), [], "{}", plain.name);
+    }
+    // A tokenizer.json that declares them is told as an overlay is.
+    let mut json = letters();
+    let digits = "0123456789.-".chars().zip(10..).map(|(digit, id)| (digit.to_string(), id.into()));
+    json["model"]["vocab"].as_object_mut().unwrap().extend(digits);
+    json["added_tokens"] = json!([added(30, "12"), added(10, "0")]);
+    let folder = folder(&[("tokenizer.json", &json)]);
+    let changed = load(folder.path().to_str().unwrap()).changed_numbers();
+    assert_eq!(changed[0].text, "-1.2345");
+    assert_eq!(changed[0].before, ["-", "1", ".", "2", "3", "4", "5"].map(str::to_owned));
+    let own = changed.iter().find(|number| number.text == "12.3456").unwrap();
+    assert_eq!(own.after, ["12", ".", "3", "4", "5", "6"].map(str::to_owned));
 }
 
 #[test]
