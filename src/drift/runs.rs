@@ -4,10 +4,10 @@ use std::{collections::hash_map::Entry, sync::Arc};
 
 use rustc_hash::FxHashMap;
 
-use super::learner::{LONGEST_IN_BLOCK, Learner, Place, RunTokens};
+use super::learner::Learner;
 use crate::{
     primitives::ByteSpan,
-    tokenizer::{Encoding, TokenizerError},
+    tokenizer::{Encoding, LONGEST_IN_BLOCK, Place, RunTokens, TokenizerError, runs},
 };
 
 /// Runs of one ASCII character, of two, of three digits, of four.
@@ -40,7 +40,7 @@ impl<'t> RunTable<'t> {
         if run.len() > LONGEST_IN_BLOCK && place == Place::Inner && run.bytes().all(|b| b.is_ascii_digit()) {
             return Ok(&None);
         }
-        let learn = || self.learner.run(run, place);
+        let learn = || self.learner.runs.tokens(run, place);
         Ok(match (place, pack(run)) {
             (Place::Inner, Some(packed)) => match self.short.entry(packed) {
                 Entry::Occupied(known) => known.into_mut(),
@@ -70,7 +70,7 @@ impl<'t> RunTable<'t> {
     pub(super) fn count(&mut self, text: &[u8]) -> Result<Option<u32>, TokenizerError> {
         let learner = Arc::clone(&self.learner);
         let mut tokens = 0;
-        for run in runs(text, |digits| learner.chunk(digits)) {
+        for run in runs(text, |digits| learner.runs.chunk(digits)) {
             let Some(count) = self.count_run(&text[run.start as usize..run.end as usize])? else {
                 return Ok(None);
             };
@@ -107,7 +107,7 @@ impl<'t> RunTable<'t> {
     ) -> Result<Option<Encoding>, TokenizerError> {
         let mut encoding = Encoding { ids: Vec::new(), spans: Vec::new() };
         let learner = Arc::clone(&self.learner);
-        let mut runs = runs(part.as_bytes(), |digits| learner.chunk(digits)).peekable();
+        let mut runs = runs(part.as_bytes(), |digits| learner.runs.chunk(digits)).peekable();
         while let Some(run) = runs.next() {
             let place = match run.start {
                 0 if first => Place::First,
@@ -124,29 +124,6 @@ impl<'t> RunTable<'t> {
         }
         Ok(Some(encoding))
     }
-}
-
-/// The maximal runs of digits and of non-digits, in order; those of digits that `chunk` gives a length for in chunks of
-/// it.
-fn runs(bytes: &[u8], chunk: impl Fn(usize) -> Option<usize>) -> impl Iterator<Item = ByteSpan> {
-    let mut start = 0;
-    // The end of the run that is being cut into chunks, and their length.
-    let mut cutting = (0, 0);
-    std::iter::from_fn(move || {
-        let digit = bytes.get(start)?.is_ascii_digit();
-        let length = if start < cutting.0 {
-            cutting.1.min(cutting.0 - start)
-        } else {
-            let rest = &bytes[start..];
-            let length = rest.iter().position(|b| b.is_ascii_digit() != digit).unwrap_or(rest.len());
-            let chunk = if digit && length > LONGEST_IN_BLOCK { chunk(length) } else { None };
-            cutting = (start + length, chunk.unwrap_or(length));
-            cutting.1
-        };
-        let run = ByteSpan::new(start, start + length);
-        start += length;
-        Some(run)
-    })
 }
 
 /// The place of a common run in `RunTable::counts`.
@@ -172,19 +149,6 @@ fn pack(run: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cuts_between_digits_and_all_else() {
-        let text = "[13CH3]<-1.25,0,3>1[C]<";
-        let cut: Vec<&str> = runs(text.as_bytes(), |_| None).map(|run| run.of(text)).collect();
-        assert_eq!(cut, ["[", "13", "CH", "3", "]<-", "1", ".", "25", ",", "0", ",", "3", ">", "1", "[C]<"]);
-        assert_eq!(runs(b"", |_| None).count(), 0);
-        let text = "12345.678,1234567";
-        let chunks =
-            |chunk| runs(text.as_bytes(), move |_| chunk).map(|run| run.of(text)).collect::<Vec<_>>();
-        assert_eq!(chunks(None), ["12345", ".", "678", ",", "1234567"]);
-        assert_eq!(chunks(Some(3)), ["123", "45", ".", "678", ",", "123", "456", "7"]);
-    }
 
     #[test]
     fn common_runs_have_places_of_their_own() {

@@ -27,6 +27,7 @@ mod hub;
 mod numbers;
 mod pack;
 mod packed;
+mod runs;
 mod source;
 mod vocabulary;
 
@@ -39,6 +40,7 @@ pub use error::TokenizerError;
 pub use hub::HubConfig;
 pub use numbers::{ChangedNumber, DigitHandling};
 pub use pack::pack;
+pub(crate) use runs::{LONGEST_IN_BLOCK, Place, RunTokens, Runs, lock, runs};
 pub use source::TokenizerSource;
 pub use vocabulary::{ByteForm, Vocabulary};
 
