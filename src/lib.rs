@@ -45,13 +45,17 @@
 //! Features: `cli` (default) is the program; `compile` is everything but the program; `hub` fetches tokenizers from the
 //! Hugging Face hub; `parquet` reads Parquet corpora.
 
+pub mod artifact;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "compile")]
 pub mod corpus;
 #[cfg(feature = "compile")]
 pub mod drift;
+pub mod matcher;
 pub mod primitives;
+#[cfg(feature = "compile")]
+pub mod template;
 #[cfg(feature = "compile")]
 pub mod text;
 #[cfg(feature = "compile")]

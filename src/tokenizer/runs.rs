@@ -87,6 +87,39 @@ impl<'t> Runs<'t> {
         chunk.filter(|_| (LONGEST_IN_BLOCK + 1..=LONGEST_IN_CHUNKS).contains(&digits))
     }
 
+    /// The tokens of a run that begins a completion right behind `prompt`; `None` if they depend on the digits that follow,
+    /// or if a token of it reaches into the prompt.
+    pub(crate) fn behind(&self, prompt: &str, run: &str) -> Result<RunTokens, TokenizerError> {
+        let encode = |digits: &String| {
+            Ok(self.cut_out(std::iter::once((prompt, run, digits.as_str())))?.pop().flatten())
+        };
+        Ok(agreed(self.digits_beside.iter().map(encode).collect::<Result<Vec<_>, TokenizerError>>()?))
+    }
+
+    /// A text in which a run does not have the tokens that it has elsewhere, and the first token there that touches it and
+    /// reaches over its edge, or else all its tokens there.
+    pub(crate) fn offender(&self, run: &str) -> Result<(String, String), TokenizerError> {
+        let digits = run.bytes().all(|byte| byte.is_ascii_digit());
+        let neighbours: Vec<(&str, &str)> = match digits {
+            true => AROUND_DIGITS.to_vec(),
+            false => self.digits_beside.iter().map(|digits| (digits.as_str(), digits.as_str())).collect(),
+        };
+        let mut last = (run.to_owned(), run.to_owned());
+        for (before, after) in neighbours {
+            let text = format!("{before}{run}{after}");
+            let place = ByteSpan::new(before.len(), before.len() + run.len());
+            let encoding = self.tokenizer.encode(&text)?;
+            let touching =
+                encoding.spans.iter().filter(|span| span.start < place.end && span.end > place.start);
+            let pieces: Vec<&str> = touching.clone().map(|span| span.of(&text)).collect();
+            if let Some(over) = touching.clone().find(|span| !place.contains(**span)) {
+                return Ok((text.clone(), over.of(&text).to_owned()));
+            }
+            last = (text.clone(), pieces.join("·"));
+        }
+        Ok(last)
+    }
+
     fn measure_chunk(&self) -> Result<Option<usize>, TokenizerError> {
         let widest = match self.tokenizer.digit_handling() {
             DigitHandling::One => 1,

@@ -12,6 +12,7 @@ mod drift;
 mod golden;
 mod layers;
 mod smiles;
+mod template;
 mod text;
 mod tokenizer_corpora;
 mod tokenizer_embedded;

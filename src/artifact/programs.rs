@@ -1,0 +1,146 @@
+//! The molecules of an artifact: each a row of literal numbers, ascending, no two the same.
+
+use super::{Error, fault};
+
+/// Molecules between two entries of the index.
+pub(super) const BLOCK: usize = 64;
+
+/// How literal numbers are cut up by place: first literals come first, then inner ones, then last ones. So a row needs
+/// no length: its last number says that it is the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Numbering {
+    /// First literals are below this.
+    pub(super) inner: u32,
+    /// Inner literals are below this.
+    pub(super) last: u32,
+    /// Last literals are below this.
+    pub(super) end: u32,
+}
+
+impl Numbering {
+    pub(super) fn of(counts: [usize; 3]) -> Self {
+        let [first, inner, last] = counts.map(|count| count as u32);
+        Self { inner: first, last: first + inner, end: first + inner + last }
+    }
+
+    /// Bytes of one literal number.
+    pub(super) fn width(self) -> usize {
+        if self.end <= 1 << 16 { 2 } else { 4 }
+    }
+}
+
+/// Rows in place: nothing is copied out of the file.
+#[derive(Clone, Copy)]
+pub(super) struct Programs<'b> {
+    pub(super) index: &'b [u8],
+    pub(super) rows: &'b [u8],
+    pub(super) numbering: Numbering,
+    pub(super) len: usize,
+}
+
+impl<'b> Programs<'b> {
+    /// Literal number `at`, counted over all rows.
+    fn number(&self, at: usize) -> Option<u32> {
+        match self.numbering.width() {
+            2 => {
+                let bytes = self.rows.get(at * 2..at * 2 + 2)?;
+                Some(u32::from(u16::from_le_bytes(bytes.try_into().ok()?)))
+            }
+            _ => Some(u32::from_le_bytes(self.rows.get(at * 4..at * 4 + 4)?.try_into().ok()?)),
+        }
+    }
+
+    /// The numbers of the row that starts at `at`, its last one included.
+    fn row_at(self, at: usize) -> impl Iterator<Item = u32> + 'b {
+        let mut ended = false;
+        (at..).map_while(move |at| {
+            let number = if ended { None } else { self.number(at) };
+            ended = number.is_none_or(|number| number >= self.numbering.last);
+            number
+        })
+    }
+
+    /// Where block `block` starts.
+    fn block(&self, block: usize) -> Option<usize> {
+        let bytes = self.index.get(block * 8..block * 8 + 8)?;
+        usize::try_from(u64::from_le_bytes(bytes.try_into().ok()?)).ok()
+    }
+
+    /// Row `row`.
+    pub(super) fn row(self, row: usize) -> Option<impl Iterator<Item = u32> + 'b> {
+        if row >= self.len {
+            return None;
+        }
+        let mut at = self.block(row / BLOCK)?;
+        for _ in 0..row % BLOCK {
+            at += self.row_at(at).count();
+        }
+        Some(self.row_at(at))
+    }
+
+    /// The row of these numbers: a search over blocks, then along one.
+    pub(super) fn find(self, wanted: &[u32]) -> Option<usize> {
+        let blocks = self.len.div_ceil(BLOCK);
+        let after =
+            |block: usize| self.block(block).is_some_and(|at| self.row_at(at).le(wanted.iter().copied()));
+        let (mut low, mut high) = (0, blocks);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if after(middle) { low = middle + 1 } else { high = middle }
+        }
+        let block = low.checked_sub(1)?;
+        let mut at = self.block(block)?;
+        for row in block * BLOCK..self.len.min((block + 1) * BLOCK) {
+            if self.row_at(at).eq(wanted.iter().copied()) {
+                return Some(row);
+            }
+            at += self.row_at(at).count();
+        }
+        None
+    }
+
+    /// Checks that rows are whole, ascend, and start where the index says. One pass.
+    pub(super) fn validate(&self) -> Result<(), Error> {
+        let total = self.rows.len() / self.numbering.width();
+        let Numbering { inner, last, end } = self.numbering;
+        let (mut rows, mut start) = (0, 0);
+        // How the row compares with the one before it: equal so far, or greater.
+        let (mut before, mut greater) = (None::<usize>, true);
+        for at in 0..total {
+            let Some(number) = self.number(at) else { return Err(fault("programs", "cut off")) };
+            let well_placed = if at == start { number < inner } else { (inner..end).contains(&number) };
+            if !well_placed {
+                return Err(fault("programs", "a literal is not where its kind may stand"));
+            }
+            if at == start && rows % BLOCK == 0 && self.block(rows / BLOCK) != Some(at) {
+                return Err(fault("program index", "does not point at a molecule"));
+            }
+            if !greater && let Some(before) = before {
+                let other = self.number(before + (at - start)).unwrap_or(0);
+                if number < other {
+                    return Err(fault("programs", "molecules do not ascend"));
+                }
+                greater = number > other;
+            }
+            if number >= last {
+                // A row that is equal to its end is the same row: it cannot be longer, since both end here.
+                if !greater {
+                    return Err(fault("programs", "a molecule stands twice"));
+                }
+                rows += 1;
+                before = Some(start);
+                greater = false;
+                start = at + 1;
+            }
+        }
+        if start != total || rows != self.len {
+            return Err(fault("programs", "another number of molecules than announced"));
+        }
+        if self.index.len() != self.len.div_ceil(BLOCK) * 8
+            || !self.rows.len().is_multiple_of(self.numbering.width())
+        {
+            return Err(fault("program index", "another length than announced"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,296 @@
+//! What all molecules of one tokenizer and number format share.
+
+use super::{Automaton, Distance, Error, distance::distances, fault};
+use crate::primitives::{Fingerprint, StateId, TokenId};
+
+/// The shared tables: one automaton, and a dictionary of literals into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tables {
+    /// What the tables were compiled for.
+    pub header: Header,
+    /// The ids that the automaton uses, ascending, with their texts for people.
+    pub tokens: Tokens,
+    /// Which tokens may follow.
+    pub automaton: Automaton,
+    /// The states of numbers: all ids below this one. The states of literals come after them.
+    pub number_states: u32,
+    /// The root of the separator between two numbers of a hole.
+    pub separator: StateId,
+    /// The literals that begin a text, stand between two holes, and end a text.
+    pub literals: [Literals; 3],
+    /// How far it is from each state.
+    pub(super) distances: Vec<Distance>,
+}
+
+/// What tables were compiled for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// The content hash of the tokenizer.
+    pub fingerprint: [u8; 32],
+    /// The width of the logits: mask words are made for this many ids.
+    pub logits_width: u32,
+    /// The token behind the text, forced last.
+    pub eos: Option<TokenId>,
+    /// Which tokens spell a text.
+    pub tokenization: Tokenization,
+    /// The tokenizer's name, for people.
+    pub tokenizer: String,
+    /// The number format, as `--number-format` takes it.
+    pub number_format: String,
+    /// The text before the first literal's SMILES, part of that literal: an opening tag, or nothing.
+    pub open: String,
+    /// The text behind the last literal's SMILES, part of that literal: a closing tag, or nothing.
+    pub close: String,
+}
+
+/// Which spellings in tokens a template accepts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tokenization {
+    /// The one that the tokenizer gives.
+    #[default]
+    Canonical,
+    /// Every one.
+    Any,
+}
+
+/// Where a literal stands in its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LiteralPlace {
+    /// It begins the text.
+    First,
+    /// It stands between two holes.
+    Inner,
+    /// It ends the text.
+    Last,
+}
+
+impl LiteralPlace {
+    /// All places, in the order of [`Tables::literals`].
+    pub const ALL: [Self; 3] = [Self::First, Self::Inner, Self::Last];
+
+    /// The place of literal `index` of a text with `atoms` holes.
+    #[must_use]
+    pub fn of(index: usize, atoms: usize) -> Self {
+        match index {
+            0 => Self::First,
+            last if last == atoms => Self::Last,
+            _ => Self::Inner,
+        }
+    }
+}
+
+/// Literals of one place, ascending, each with the state where it begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Literals {
+    pub(super) text: String,
+    pub(super) ends: Vec<u32>,
+    pub(super) roots: Vec<StateId>,
+}
+
+/// Token ids, ascending, with their texts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tokens {
+    pub(super) ids: Vec<TokenId>,
+    pub(super) text: String,
+    pub(super) ends: Vec<u32>,
+}
+
+impl Tables {
+    pub(crate) fn new(
+        header: Header,
+        tokens: Tokens,
+        automaton: Automaton,
+        number_states: u32,
+        separator: StateId,
+        literals: [Literals; 3],
+    ) -> Self {
+        let distances = distances(&automaton);
+        Self { header, tokens, automaton, number_states, separator, literals, distances }
+    }
+
+    /// The root of a literal.
+    #[must_use]
+    pub fn root(&self, literal: &str, place: LiteralPlace) -> Option<StateId> {
+        let literals = &self.literals[place as usize];
+        literals.find(literal).and_then(|index| literals.root(index))
+    }
+
+    /// The text of a token for people: what the tokenizer calls it, or its id.
+    #[must_use]
+    pub fn token_text(&self, token: TokenId) -> String {
+        self.tokens.text(token).map_or_else(|| format!("#{token}"), str::to_owned)
+    }
+
+    /// The content hash of the tokenizer.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint(self.header.fingerprint)
+    }
+
+    /// Checks what the bytes alone do not promise: that every id exists, edges ascend and lead down, no state is a
+    /// dead end, and every literal leads through a number or to the end as its place demands.
+    pub(super) fn validate(&self) -> Result<(), Error> {
+        self.validate_automaton()?;
+        let states = self.automaton.len();
+        let numbers = self.number_states as usize;
+        if numbers == 0 || numbers > states {
+            return Err(fault("number states", "out of range"));
+        }
+        let literal_state = |state: StateId| state.index() < states && state != Automaton::DONE;
+        if !literal_state(self.separator) {
+            return Err(fault("separator", "no such state"));
+        }
+        for literals in &self.literals {
+            if !literals.roots.iter().all(|&root| literal_state(root)) {
+                return Err(fault("literals", "a root is no state"));
+            }
+        }
+        self.validate_ends()
+    }
+
+    fn validate_automaton(&self) -> Result<(), Error> {
+        let automaton = &self.automaton;
+        let section = "automaton";
+        let in_order = automaton.edge_ends.is_sorted();
+        let whole = automaton.edge_ends.last().copied().unwrap_or(0) as usize == automaton.tokens.len();
+        let same = automaton.tokens.len() == automaton.targets.len()
+            && automaton.edge_ends.len() == automaton.ends_number.len();
+        if !(in_order && whole && same) || automaton.is_empty() {
+            return Err(fault(section, "edges do not fill the states"));
+        }
+        for index in 0..automaton.len() {
+            let state = StateId(index as u32);
+            let edges = automaton.edges(state);
+            if !edges.tokens().is_sorted_by(|a, b| a < b) {
+                return Err(fault(section, "the edges of a state do not ascend"));
+            }
+            if edges.iter().any(|(_, target)| target.state >= state) {
+                return Err(fault(section, "an edge does not lead down"));
+            }
+            let free_number = index < self.number_states as usize;
+            if free_number && edges.iter().any(|(_, target)| !target.free) {
+                return Err(fault(section, "a number has a COPY token"));
+            }
+            let stops = edges.is_empty();
+            let done = state == Automaton::DONE;
+            if done != (stops && !automaton.ends_number(state)) {
+                return Err(fault(section, "a state is a dead end"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A literal must end where its place says: the last one in the done state, all others in numbers alone. Numbers
+    /// end in states that say so. One pass upwards, since edges lead down.
+    fn validate_ends(&self) -> Result<(), Error> {
+        let automaton = &self.automaton;
+        let mut to_done = vec![false; automaton.len()];
+        let mut to_number = vec![false; automaton.len()];
+        for index in 0..automaton.len() {
+            let state = StateId(index as u32);
+            let edges = automaton.edges(state);
+            to_done[index] =
+                state == Automaton::DONE || edges.iter().any(|(_, target)| to_done[target.state.index()]);
+            to_number[index] = automaton.ends_number(state)
+                || edges.iter().any(|(_, target)| to_number[target.state.index()]);
+        }
+        let ends_well = |root: StateId, last: bool| {
+            to_done[root.index()] == last && to_number[root.index()] != last && !automaton.ends_number(root)
+        };
+        let all = |literals: &Literals, last| literals.roots.iter().all(|&root| ends_well(root, last));
+        let [first, inner, last] = &self.literals;
+        if all(first, false) && all(inner, false) && all(last, true) && ends_well(self.separator, false) {
+            return Ok(());
+        }
+        Err(fault("literals", "a literal does not end as its place demands"))
+    }
+}
+
+impl Literals {
+    /// The number of literals.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.roots.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.roots.is_empty()
+    }
+
+    /// The index of a literal.
+    #[must_use]
+    pub fn find(&self, literal: &str) -> Option<usize> {
+        let mut range = 0..self.len();
+        while !range.is_empty() {
+            let middle = range.start + range.len() / 2;
+            match self.text(middle)?.cmp(literal) {
+                std::cmp::Ordering::Less => range.start = middle + 1,
+                std::cmp::Ordering::Equal => return Some(middle),
+                std::cmp::Ordering::Greater => range.end = middle,
+            }
+        }
+        None
+    }
+
+    /// The text of a literal.
+    #[must_use]
+    pub fn text(&self, index: usize) -> Option<&str> {
+        part(&self.text, &self.ends, index)
+    }
+
+    /// Where a literal begins.
+    #[must_use]
+    pub fn root(&self, index: usize) -> Option<StateId> {
+        self.roots.get(index).copied()
+    }
+
+    /// All literals with their roots, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, StateId)> {
+        (0..self.len()).filter_map(|index| Some((self.text(index)?, self.root(index)?)))
+    }
+
+    #[cfg(feature = "compile")]
+    pub(crate) fn new<'a>(sorted: impl IntoIterator<Item = (&'a str, StateId)>) -> Self {
+        let mut literals = Self::default();
+        for (text, root) in sorted {
+            literals.text.push_str(text);
+            literals.ends.push(literals.text.len() as u32);
+            literals.roots.push(root);
+        }
+        literals
+    }
+}
+
+impl Tokens {
+    /// The ids, ascending.
+    #[must_use]
+    pub fn ids(&self) -> &[TokenId] {
+        &self.ids
+    }
+
+    /// The text of an id.
+    #[must_use]
+    pub fn text(&self, id: TokenId) -> Option<&str> {
+        part(&self.text, &self.ends, self.ids.binary_search(&id).ok()?)
+    }
+
+    #[cfg(feature = "compile")]
+    pub(crate) fn new(sorted: impl IntoIterator<Item = (TokenId, String)>) -> Self {
+        let mut tokens = Self::default();
+        for (id, text) in sorted {
+            tokens.ids.push(id);
+            tokens.text.push_str(&text);
+            tokens.ends.push(tokens.text.len() as u32);
+        }
+        tokens
+    }
+}
+
+/// Part `index` of a text that is cut behind each of `ends`.
+fn part<'a>(text: &'a str, ends: &[u32], index: usize) -> Option<&'a str> {
+    let end = *ends.get(index)? as usize;
+    let start = index.checked_sub(1).and_then(|before| ends.get(before)).map_or(0, |&start| start as usize);
+    text.get(start..end)
+}

@@ -1,0 +1,183 @@
+//! The template of one molecule: its literals, as roots in the shared automaton.
+
+use std::sync::Arc;
+
+use super::{Artifact, Bounds, Error, LiteralPlace, Tables};
+use crate::primitives::StateId;
+
+/// The exact template of one molecule: accepts a token sequence if and only if it is what the tokenizer gives for the
+/// molecule's text with some number of the format in every hole.
+///
+/// Cheap to make and to clone; many matchers share one.
+#[derive(Clone, Debug)]
+pub struct Template {
+    tables: Arc<Tables>,
+    /// The root of each literal: one more than there are atoms.
+    roots: Arc<[StateId]>,
+}
+
+/// Numbers in a hole: x, y and z.
+const AXES: usize = 3;
+
+impl Template {
+    pub(super) fn new(tables: Arc<Tables>, roots: impl Iterator<Item = StateId>) -> Self {
+        Self { tables, roots: roots.collect() }
+    }
+
+    /// The template of a text of these literals: one before each hole and one behind the last.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLiteral`] if the tables lack one, [`Error::NoAtom`] if there are fewer than two.
+    pub fn of_literals<'l>(
+        tables: &Arc<Tables>,
+        literals: impl ExactSizeIterator<Item = &'l str> + Clone,
+    ) -> Result<Self, Error> {
+        let text = || literals.clone().collect::<String>();
+        let Some(atoms @ 1..) = literals.len().checked_sub(1) else {
+            return Err(Error::NoAtom { text: text() });
+        };
+        let root = |(index, literal): (usize, &str)| {
+            tables.root(literal, LiteralPlace::of(index, atoms)).ok_or_else(|| Error::UnknownLiteral {
+                literal: literal.to_owned(),
+                index,
+                text: text(),
+            })
+        };
+        let roots = literals.clone().enumerate().map(root).collect::<Result<_, _>>()?;
+        Ok(Self { tables: Arc::clone(tables), roots })
+    }
+
+    /// The tables that it shares with all templates of its artifact.
+    #[must_use]
+    pub fn tables(&self) -> &Arc<Tables> {
+        &self.tables
+    }
+
+    /// The number of atoms, which is that of holes.
+    #[must_use]
+    pub fn atoms(&self) -> usize {
+        self.roots.len() - 1
+    }
+
+    /// The numbers of all holes: three an atom.
+    #[must_use]
+    pub fn numbers(&self) -> usize {
+        self.atoms() * AXES
+    }
+
+    /// Where the text begins.
+    #[must_use]
+    pub fn start(&self) -> StateId {
+        self.roots.first().copied().unwrap_or_default()
+    }
+
+    /// The root of the literal or separator behind a number; numbers count from 0.
+    #[must_use]
+    pub fn behind(&self, number: usize) -> Option<StateId> {
+        let (atom, axis) = (number / AXES, number % AXES);
+        if axis + 1 < AXES && atom < self.atoms() {
+            return Some(self.tables.separator);
+        }
+        self.roots.get(atom + 1).copied()
+    }
+
+    /// Tokens from `state`, inside or before number `number`, to the end of the text.
+    #[must_use]
+    pub fn tokens_left(&self, state: StateId, number: usize) -> Bounds {
+        let distances = &self.tables.distances;
+        let edges = |root: StateId| self.tables.automaton.edges(root).iter();
+        let mut left = distances[state.index()].tokens;
+        for root in (number..self.numbers()).filter_map(|number| self.behind(number)) {
+            let behind = edges(root).map(|(_, target)| distances[target.state.index()].tokens);
+            left = left + Bounds::over(behind).plus(1);
+        }
+        left
+    }
+
+    /// Tokens among [`Template::tokens_left`] that have an alternative: forward passes that must sample.
+    #[must_use]
+    pub fn decisions_left(&self, state: StateId, number: usize) -> Bounds {
+        let distances = &self.tables.distances;
+        let edges = |root: StateId| self.tables.automaton.edges(root);
+        let branches = |root: Option<StateId>| usize::from(root.is_some_and(|root| edges(root).len() > 1));
+        let mut left = distances[state.index()].decisions[branches(self.behind(number))];
+        for number in number..self.numbers() {
+            let Some(root) = self.behind(number) else { break };
+            let next = branches(self.behind(number + 1));
+            left = left
+                + Bounds::over(
+                    edges(root).iter().map(|(_, target)| distances[target.state.index()].decisions[next]),
+                );
+        }
+        left
+    }
+}
+
+impl<D: AsRef<[u8]>> Artifact<D> {
+    /// The template of a SMILES, in the corpus or not, made from the literal table.
+    ///
+    /// Atoms are read off the SMILES by their letters and brackets alone; whether the SMILES makes sense is not judged.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLiteral`] if the molecule has a literal that no molecule of the corpus had, [`Error::NoAtom`] if
+    /// there is no atom in it.
+    pub fn template(&self, smiles: &str) -> Result<Template, Error> {
+        let header = &self.tables().header;
+        let text = SkeletonText::new(smiles, &header.open, &header.close);
+        Template::of_literals(self.tables(), text.literals())
+    }
+}
+
+/// The COPY text of a molecule, cut at its holes.
+struct SkeletonText {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl SkeletonText {
+    /// As the text layer writes it, without checking the SMILES.
+    fn new(smiles: &str, open: &str, close: &str) -> Self {
+        let mut text = open.to_owned();
+        let mut ends = Vec::new();
+        let mut rest = smiles;
+        while let Some(first) = rest.chars().next() {
+            let length = atom(rest);
+            let (head, tail) = rest.split_at(length.unwrap_or(first.len_utf8()));
+            rest = tail;
+            match length {
+                None => text.push_str(head),
+                Some(_) => {
+                    if first == '[' {
+                        text.push_str(head);
+                    } else {
+                        text.extend(["[", head, "]"]);
+                    }
+                    text.push('<');
+                    ends.push(text.len());
+                    text.push('>');
+                }
+            }
+        }
+        text.push_str(close);
+        Self { text, ends }
+    }
+
+    fn literals(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
+        (0..self.ends.len() + 1).map(|index| {
+            let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+            &self.text[start..self.ends.get(index).copied().unwrap_or(self.text.len())]
+        })
+    }
+}
+
+/// The bytes of the atom that `text` begins with.
+fn atom(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    match bytes {
+        [b'[', ..] => text.find(']').map(|end| end + 1),
+        [b'C', b'l', ..] | [b'B', b'r', ..] => Some(2),
+        [b'B' | b'C' | b'N' | b'O' | b'P' | b'S' | b'F' | b'I' | b'*', ..]
+        | [b'b' | b'c' | b'n' | b'o' | b'p' | b's', ..] => Some(1),
+        _ => None,
+    }
+}

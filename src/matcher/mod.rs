@@ -1,0 +1,230 @@
+//! The runtime: which tokens may come next, and which come without a choice.
+//!
+//! A [`Matcher`] is a few words of state over a shared [`Template`]. It allocates once, when it is made, and not for any
+//! token.
+
+mod batch;
+mod mask;
+
+pub use batch::MatcherBatch;
+pub use mask::{MaskRow, fill_words, mask_words};
+
+use thiserror::Error;
+
+use crate::{
+    artifact::{Automaton, Bounds, Edges, Target, Template},
+    primitives::{StateId, TokenId},
+};
+
+/// Follows one text token by token.
+#[derive(Clone, Debug)]
+pub struct Matcher {
+    template: Template,
+    at: Place,
+    /// The places behind us, for [`Matcher::rollback`].
+    behind: Vec<Place>,
+    forcing: bool,
+}
+
+/// Where in its text a matcher is: a state, and how many numbers are complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    state: StateId,
+    number: u32,
+}
+
+/// What an emitted token was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// COPY text: it was known before decoding began, but for the border of a hole.
+    Copy,
+    /// FREE text without an alternative.
+    Forced,
+    /// FREE text that was chosen among several.
+    Decided,
+}
+
+/// A token that the template does not allow where it came.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("token {token} ({text:?}) is not allowed as token {position} of the text")]
+pub struct Refused {
+    /// The token.
+    pub token: TokenId,
+    /// Its text, where the artifact knows it.
+    pub text: String,
+    /// Its place among the tokens of the text, from 0.
+    pub position: usize,
+}
+
+impl Matcher {
+    /// A matcher at the start of a text.
+    #[must_use]
+    pub fn new(template: Template) -> Self {
+        let at = Place { state: template.start(), number: 0 };
+        let most = template.tokens_left(at.state, 0).max as usize;
+        Self { template, at, behind: Vec::with_capacity(most), forcing: true }
+    }
+
+    /// Turns forced runs off, or on again: off, [`Matcher::forced_run`] gives nothing, and every token is to be sampled
+    /// under its mask.
+    #[must_use]
+    pub fn with_forcing(mut self, forcing: bool) -> Self {
+        self.forcing = forcing;
+        self
+    }
+
+    /// The template that is followed.
+    #[must_use]
+    pub fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// The number of tokens so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.behind.len()
+    }
+
+    /// Whether there is no token yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.behind.is_empty()
+    }
+
+    /// Whether the text is complete, its end-of-sequence token included where the artifact has one.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.at.state == Automaton::DONE
+    }
+
+    /// The ids that may come next.
+    #[must_use]
+    pub fn mask_row(&self) -> MaskRow<'_> {
+        let (own, next) = self.edges(self.at);
+        MaskRow::new(own.tokens(), next.map_or(&[], Edges::tokens))
+    }
+
+    /// Writes the ids that may come next as bits: bit `id % 32` of word `id / 32`, all others cleared. `words` holds one
+    /// word for 32 ids of the logits ([`mask_words`]); fewer cut the mask off, more are cleared.
+    ///
+    /// Returns `false`, and writes nothing, if the text is finished.
+    pub fn fill_mask(&self, words: &mut [u32]) -> bool {
+        let unfinished = !self.is_finished();
+        if unfinished {
+            fill_words(self.mask_row(), words);
+        }
+        unfinished
+    }
+
+    /// Whether `token` may come next.
+    #[must_use]
+    pub fn allows(&self, token: TokenId) -> bool {
+        self.step(self.at, token).is_some()
+    }
+
+    /// How many of `tokens` may come next, one after the other.
+    #[must_use]
+    pub fn validate(&self, tokens: &[TokenId]) -> usize {
+        let mut at = self.at;
+        let allowed = |token: &&TokenId| match self.step(at, **token) {
+            Some((next, _)) => {
+                at = next;
+                true
+            }
+            None => false,
+        };
+        tokens.iter().take_while(allowed).count()
+    }
+
+    /// Takes the next token.
+    ///
+    /// # Errors
+    /// [`Refused`] if it may not come next; the matcher then stays where it is.
+    pub fn advance(&mut self, token: TokenId) -> Result<Label, Refused> {
+        let Some((next, free)) = self.step(self.at, token) else {
+            let text = self.template.tables().token_text(token);
+            return Err(Refused { token, text, position: self.behind.len() });
+        };
+        let label = match free {
+            false => Label::Copy,
+            true if self.only(self.at).is_some() => Label::Forced,
+            true => Label::Decided,
+        };
+        self.behind.push(self.at);
+        self.at = next;
+        Ok(label)
+    }
+
+    /// Takes back the last `count` tokens, or all if there are fewer.
+    pub fn rollback(&mut self, count: usize) {
+        let kept = self.behind.len().saturating_sub(count);
+        if let Some(&place) = self.behind.get(kept) {
+            self.at = place;
+        }
+        self.behind.truncate(kept);
+    }
+
+    /// Goes back to the start.
+    pub fn reset(&mut self) {
+        self.rollback(usize::MAX);
+    }
+
+    /// The tokens from here on that have no alternative, up to the next decision or the end. They are not taken: pass
+    /// each to [`Matcher::advance`].
+    pub fn forced_run(&self) -> impl Iterator<Item = TokenId> + '_ {
+        let mut at = self.at;
+        std::iter::from_fn(move || {
+            let (token, next) = self.only(at).filter(|_| self.forcing)?;
+            at = next;
+            Some(token)
+        })
+    }
+
+    /// The fewest and the most tokens to the end of the text.
+    #[must_use]
+    pub fn tokens_left(&self) -> Bounds {
+        self.template.tokens_left(self.at.state, self.at.number as usize)
+    }
+
+    /// The fewest and the most decisions to the end of the text: with forced runs, each costs one forward pass.
+    #[must_use]
+    pub fn passes_left(&self) -> Bounds {
+        match self.forcing {
+            true => self.template.decisions_left(self.at.state, self.at.number as usize),
+            false => self.tokens_left(),
+        }
+    }
+
+    /// The edges of a place: those of its state, and where a number may end those of the literal behind it.
+    fn edges(&self, at: Place) -> (Edges<'_>, Option<Edges<'_>>) {
+        let automaton = &self.template.tables().automaton;
+        let next = match automaton.ends_number(at.state) {
+            true => self.template.behind(at.number as usize).map(|root| automaton.edges(root)),
+            false => None,
+        };
+        (automaton.edges(at.state), next)
+    }
+
+    /// The place behind `token`, and whether the token is FREE.
+    fn step(&self, at: Place, token: TokenId) -> Option<(Place, bool)> {
+        let (own, next) = self.edges(at);
+        let place = |target: Target, number| (Place { state: target.state, number }, target.free);
+        match own.target(token) {
+            Some(target) => Some(place(target, at.number)),
+            None => next?.target(token).map(|target| place(target, at.number + 1)),
+        }
+    }
+
+    /// The only token that may come next, and the place behind it.
+    fn only(&self, at: Place) -> Option<(TokenId, Place)> {
+        let (own, next) = self.edges(at);
+        let (token, state, number) = match next {
+            None => own.only().map(|(token, target)| (token, target.state, at.number))?,
+            Some(next) if own.is_empty() => {
+                next.only().map(|(token, target)| (token, target.state, at.number + 1))?
+            }
+            Some(_) => return None,
+        };
+        Some((token, Place { state, number }))
+    }
+}

@@ -1,0 +1,231 @@
+//! From a tokenizer and a number format to the tables that all molecules share.
+
+use std::collections::BTreeSet;
+
+use rayon::prelude::*;
+
+use super::{
+    NumberLanguage, TemplateError,
+    automaton::{Builder, Path},
+};
+use crate::{
+    artifact::{Automaton, Header, LiteralPlace, Literals, Tables, Tokenization, Tokens},
+    primitives::{StateId, TokenId},
+    text::{NumberFormat, Tags},
+    tokenizer::{Place, RunTokens, Runs, Tokenizer, runs},
+};
+
+/// What to compile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TemplateOptions {
+    /// How coordinates are written.
+    pub format: NumberFormat,
+    /// Tags around prompt and completion.
+    pub tags: Tags,
+    /// The token that ends a sequence; without one, a text is complete with its last literal.
+    pub eos: Option<TokenId>,
+}
+
+/// Compiles literals of one tokenizer and number format; the numbers are compiled already.
+pub struct Compiler<'t> {
+    tokenizer: &'t Tokenizer,
+    options: TemplateOptions,
+    runs: Runs<'t>,
+    /// The states of numbers, and of the separator.
+    numbers: Builder,
+    number_states: usize,
+    separator: StateId,
+    /// Where a number begins behind each opening.
+    entries: Vec<(String, StateId)>,
+}
+
+/// What stands between two numbers of a hole.
+const SEPARATOR: &str = ",";
+
+impl<'t> Compiler<'t> {
+    /// Compiles the numbers of the format.
+    ///
+    /// # Errors
+    /// [`TemplateError`] if the tokenizer cannot be cut as exact templates need it, or the format is too wide.
+    pub fn new(tokenizer: &'t Tokenizer, options: &TemplateOptions) -> Result<Self, TemplateError> {
+        let mut compiler = Self {
+            tokenizer,
+            options: options.clone(),
+            runs: Runs::new(tokenizer),
+            numbers: Builder::new(),
+            number_states: 0,
+            separator: StateId::default(),
+            entries: Vec::new(),
+        };
+        compiler.compile_numbers()?;
+        compiler.number_states = compiler.numbers.len();
+        let paths = compiler.paths("", SEPARATOR, Place::Inner)?;
+        compiler.separator = compiler.numbers.state_of_paths(paths)?;
+        Ok(compiler)
+    }
+
+    /// The options it was made with.
+    #[must_use]
+    pub fn options(&self) -> &TemplateOptions {
+        &self.options
+    }
+
+    /// The tokenizer it was made with.
+    #[must_use]
+    pub fn tokenizer(&self) -> &'t Tokenizer {
+        self.tokenizer
+    }
+
+    /// The tables of these literals, by place. Same literals, same tables.
+    ///
+    /// # Errors
+    /// [`TemplateError`] if a literal cannot be cut, or there are too many tokens.
+    pub fn tables(&self, literals: &[BTreeSet<&str>; 3]) -> Result<Tables, TemplateError> {
+        let mut builder = self.numbers.clone();
+        let mut compiled: [Literals; 3] = Default::default();
+        for (place, (literals, compiled)) in
+            LiteralPlace::ALL.into_iter().zip(literals.iter().zip(&mut compiled))
+        {
+            let texts: Vec<&str> = literals.iter().copied().collect();
+            let paths: Vec<Vec<Path>> =
+                texts.par_iter().map(|literal| self.literal(literal, place)).collect::<Result<_, _>>()?;
+            let roots: Vec<StateId> =
+                paths.into_iter().map(|paths| builder.state_of_paths(paths)).collect::<Result<_, _>>()?;
+            *compiled = Literals::new(texts.into_iter().zip(roots));
+        }
+        let automaton = builder.build();
+        let tokens = self.tokens(&automaton)?;
+        let tag = |of: fn(&crate::text::TagPair) -> &String| {
+            self.options.tags.completion.as_ref().map(of).cloned().unwrap_or_default()
+        };
+        let largest = self.tokenizer.vocabulary().max_id().map_or(0, |id| id.0 + 1);
+        let header = Header {
+            fingerprint: self.tokenizer.fingerprint().0,
+            logits_width: self.tokenizer.logits_width().unwrap_or(largest),
+            eos: self.options.eos,
+            tokenization: Tokenization::Canonical,
+            tokenizer: self.tokenizer.name().to_owned(),
+            number_format: self.options.format.to_string(),
+            open: tag(|tags| &tags.open),
+            close: tag(|tags| &tags.close),
+        };
+        Ok(Tables::new(header, tokens, automaton, self.number_states as u32, self.separator, compiled))
+    }
+
+    /// All ids that the automaton uses, with what the tokenizer calls them.
+    fn tokens(&self, automaton: &Automaton) -> Result<Tokens, TemplateError> {
+        let states = (0..automaton.len()).map(|index| StateId(index as u32));
+        let ids: BTreeSet<TokenId> =
+            states.flat_map(|state| automaton.edges(state).tokens()).copied().collect();
+        if ids.len() > 1 << 16 {
+            return Err(TemplateError::TooManyTokens { tokens: ids.len() });
+        }
+        Ok(Tokens::new(ids.into_iter().map(|id| (id, self.tokenizer.token(id).unwrap_or_default()))))
+    }
+
+    /// The numbers, from their ends to their openings.
+    fn compile_numbers(&mut self) -> Result<(), TemplateError> {
+        let language = NumberLanguage::new(&self.options.format)?;
+        let end = self.numbers.number_end();
+        let mut behind_integer = Vec::new();
+        let mut behind_point = Vec::new();
+        for set in &language.decimals {
+            let digits = self.free_paths(set.digits.iter().map(|digits| (digits.as_str(), end)))?;
+            let decimals = self.numbers.state_of_paths(digits)?;
+            let mut ways = Vec::new();
+            if !set.digits.is_empty() {
+                ways = self.free_paths(std::iter::once((".", decimals)))?;
+            }
+            ways.extend(set.may_end.then(|| Path { tokens: Vec::new(), target: end }));
+            behind_point.push(decimals);
+            behind_integer.push(self.numbers.state_of_paths(ways)?);
+        }
+        for opening in language.openings {
+            let starts = opening.starts.iter().map(|start| match start.integer.as_str() {
+                "" => ("", behind_point[start.decimals]),
+                integer => (integer, behind_integer[start.decimals]),
+            });
+            let starts = self.free_paths(starts)?;
+            let entry = self.numbers.state_of_paths(starts)?;
+            self.entries.push((opening.text, entry));
+        }
+        Ok(())
+    }
+
+    /// A path for each text within a number, and where it leads.
+    fn free_paths<'a>(
+        &self,
+        texts: impl Iterator<Item = (&'a str, StateId)>,
+    ) -> Result<Vec<Path>, TemplateError> {
+        let path = |(text, target): (&str, StateId)| {
+            let tokens = self.encode(text, Place::Inner)?.into_iter().map(|(id, _)| (id, true)).collect();
+            Ok(Path { tokens, target })
+        };
+        texts.map(path).collect()
+    }
+
+    /// The paths of a literal: one for each way in which the number behind it may begin.
+    fn literal(&self, literal: &str, place: LiteralPlace) -> Result<Vec<Path>, TemplateError> {
+        match place {
+            LiteralPlace::First => self.paths(literal, "", Place::First),
+            LiteralPlace::Inner => self.paths(literal, "", Place::Inner),
+            LiteralPlace::Last => {
+                let tokens = self.encode(literal, Place::Last)?.into_iter().map(|(id, _)| (id, false));
+                let tokens = tokens.chain(self.options.eos.map(|eos| (eos, false))).collect();
+                Ok(vec![Path { tokens, target: Automaton::DONE }])
+            }
+        }
+    }
+
+    /// The paths of COPY text and of FREE text behind it, up to the first digit of a number.
+    fn paths(&self, copy: &str, free: &str, place: Place) -> Result<Vec<Path>, TemplateError> {
+        let path = |(opening, entry): &(String, StateId)| {
+            let tokens = self.encode(&format!("{copy}{free}{opening}"), place)?;
+            let tokens = tokens.into_iter().map(|(id, start)| (id, start >= copy.len())).collect();
+            Ok(Path { tokens, target: *entry })
+        };
+        self.entries.iter().map(path).collect()
+    }
+
+    /// The tokens of a part of a text, each with its first byte there. `place` tells whether the part begins or ends its
+    /// text.
+    fn encode(&self, part: &str, place: Place) -> Result<Vec<(TokenId, usize)>, TemplateError> {
+        let mut tokens = Vec::new();
+        let mut runs = runs(part.as_bytes(), |digits| self.runs.chunk(digits)).peekable();
+        while let Some(run) = runs.next() {
+            let (text, first, last) = (run.of(part), run.start == 0, runs.peek().is_none());
+            let known = match place {
+                Place::First if first => self.first_run(text)?,
+                Place::Last if last => self.runs.tokens(text, Place::Last)?,
+                _ => self.runs.tokens(text, Place::Inner)?,
+            };
+            let Some(known) = known else { return Err(self.not_cut(text)?) };
+            let starts = std::iter::once(0).chain(known.iter().map(|&(_, end)| end));
+            let run_tokens = known.iter().zip(starts);
+            tokens.extend(run_tokens.map(|(&(id, _), start)| (id, (run.start + start) as usize)));
+        }
+        Ok(tokens)
+    }
+
+    /// The first run of a completion: behind its prompt, where there is one.
+    fn first_run(&self, run: &str) -> Result<RunTokens, TemplateError> {
+        let Some(prompt) = &self.options.tags.prompt else {
+            return Ok(self.runs.tokens(run, Place::First)?);
+        };
+        // Generation starts from the prompt's own tokens: where the completion would merge with them, it begins anew.
+        match self.runs.behind(&format!("{}C{}", prompt.open, prompt.close), run)? {
+            Some(tokens) => Ok(Some(tokens)),
+            None => Ok(self.runs.tokens(run, Place::Inner)?),
+        }
+    }
+
+    fn not_cut(&self, run: &str) -> Result<TemplateError, TemplateError> {
+        let (example, merge) = self.runs.offender(run)?;
+        Ok(TemplateError::NotCut {
+            tokenizer: self.tokenizer.name().to_owned(),
+            text: run.to_owned(),
+            merge,
+            example,
+        })
+    }
+}

@@ -1,0 +1,59 @@
+//! Why no exact template can be compiled.
+
+use thiserror::Error;
+
+use crate::{primitives::TokenId, text::NumberFormat, tokenizer::TokenizerError};
+
+/// Why no exact template can be compiled.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TemplateError {
+    /// The tokenizer refused a text.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// A text whose tokens depend on its neighbours, so that they cannot be put together from tables.
+    #[error(
+        "{tokenizer} does not keep {text:?} apart from its neighbours: it makes the token {merge:?} of {example:?}; no \
+         exact template can be built for it"
+    )]
+    NotCut {
+        /// The tokenizer's name.
+        tokenizer: String,
+        /// The text.
+        text: String,
+        /// A token that reaches over its edge, or that is another in other company.
+        merge: String,
+        /// A text in which it does.
+        example: String,
+    },
+    /// The format has too many digits to try all numbers.
+    #[error("number format {format} has more than {most} {digits}: exact templates are built for fewer")]
+    TooManyDigits {
+        /// The format.
+        format: NumberFormat,
+        /// `"decimals"` or `"integer digits"`.
+        digits: &'static str,
+        /// The most there can be.
+        most: u8,
+    },
+    /// One token leads to two states: the text can be read in two ways.
+    #[error("token {token} can be read in two ways in this number format: no exact template can be built")]
+    Ambiguous {
+        /// The token.
+        token: TokenId,
+    },
+    /// More distinct tokens than an artifact can number.
+    #[error("the templates use {tokens} different tokens, and an artifact holds 65,536: split the corpus")]
+    TooManyTokens {
+        /// How many there are.
+        tokens: usize,
+    },
+    /// The end-of-sequence token does not exist.
+    #[error("tokenizer {tokenizer} has no token {text:?} to end a sequence with")]
+    NoEos {
+        /// The tokenizer's name.
+        tokenizer: String,
+        /// The text given.
+        text: String,
+    },
+}
