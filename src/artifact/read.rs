@@ -175,6 +175,7 @@ fn tables(file: &[u8], layout: &Layout) -> Result<(Tables, usize), Error> {
         tokenization: if flags & ANY_TOKENIZATION == 0 { Tokenization::Canonical } else { Tokenization::Any },
         tokenizer: text()?,
         number_format: text()?,
+        prompt: text()?,
         open: text()?,
         close: text()?,
     };

@@ -37,6 +37,8 @@ pub struct Header {
     pub tokenizer: String,
     /// The number format, as `--number-format` takes it.
     pub number_format: String,
+    /// A prompt such as stands before the text, or nothing: the first literal was compiled behind it.
+    pub prompt: String,
     /// The text before the first literal's SMILES, part of that literal: an opening tag, or nothing.
     pub open: String,
     /// The text behind the last literal's SMILES, part of that literal: a closing tag, or nothing.

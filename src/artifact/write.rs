@@ -49,7 +49,7 @@ fn header(tables: &Tables, molecules: usize) -> Vec<u8> {
         bytes.extend(word.to_le_bytes());
     }
     bytes.extend((molecules as u64).to_le_bytes());
-    for part in [&header.tokenizer, &header.number_format, &header.open, &header.close] {
+    for part in [&header.tokenizer, &header.number_format, &header.prompt, &header.open, &header.close] {
         text(&mut bytes, part);
     }
     bytes

@@ -26,6 +26,13 @@ pub struct TemplateOptions {
     pub eos: Option<TokenId>,
 }
 
+impl TemplateOptions {
+    /// A prompt such as stands before a completion; empty without prompt tags.
+    pub(super) fn prompt(&self) -> String {
+        self.tags.prompt.as_ref().map_or_else(String::new, |tags| format!("{}C{}", tags.open, tags.close))
+    }
+}
+
 /// Compiles literals of one tokenizer and number format; the numbers are compiled already.
 pub struct Compiler<'t> {
     tokenizer: &'t Tokenizer,
@@ -106,6 +113,7 @@ impl<'t> Compiler<'t> {
             tokenization: Tokenization::Canonical,
             tokenizer: self.tokenizer.name().to_owned(),
             number_format: self.options.format.to_string(),
+            prompt: self.options.prompt(),
             open: tag(|tags| &tags.open),
             close: tag(|tags| &tags.close),
         };
@@ -209,12 +217,13 @@ impl<'t> Compiler<'t> {
 
     /// The first run of a completion: behind its prompt, where there is one.
     fn first_run(&self, run: &str) -> Result<RunTokens, TemplateError> {
-        let Some(prompt) = &self.options.tags.prompt else {
+        let prompt = self.options.prompt();
+        if prompt.is_empty() {
             return Ok(self.runs.tokens(run, Place::First)?);
-        };
-        // Generation starts from the prompt's own tokens: where the completion would merge with them, it begins anew.
-        match self.runs.behind(&format!("{}C{}", prompt.open, prompt.close), run)? {
+        }
+        match self.runs.behind(&prompt, run)? {
             Some(tokens) => Ok(Some(tokens)),
+            // Generation starts from the prompt's own tokens: a completion that would merge with them begins anew.
             None => Ok(self.runs.tokens(run, Place::Inner)?),
         }
     }

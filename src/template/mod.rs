@@ -24,12 +24,16 @@
 //! ```
 
 mod automaton;
+mod certificate;
 mod collector;
 mod compiler;
 mod error;
 mod numbers;
+mod oracle;
 
+pub use certificate::{Certificate, CertificateError, certify, same_tokenizer};
 pub use collector::Collector;
 pub use compiler::{Compiler, TemplateOptions};
 pub use error::TemplateError;
 pub use numbers::{DecimalSet, NumberLanguage, Opening, Start};
+pub use oracle::Oracle;

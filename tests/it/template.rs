@@ -90,3 +90,20 @@ fn every_conformer_is_accepted_as_its_tokenizer_writes_it() {
         }
     }
 }
+
+#[test]
+fn certificates_hold() {
+    for known in embedded() {
+        let tokenizer = load(known.name);
+        for format in ["fixed4", "trimmed4"] {
+            let format: NumberFormat = format.parse().unwrap();
+            let molecules = molecules("reference:drugs", &format);
+            let skeletons: Vec<&Skeleton> = molecules.iter().map(|(_, skeleton, _)| skeleton).collect();
+            let artifact = artifact(&tokenizer, format, &skeletons);
+            let start = std::time::Instant::now();
+            let certificate = tplc::template::certify(artifact.tables(), &tokenizer, &|_| {});
+            println!("{} {format} {:?} {certificate:?}", known.name, start.elapsed());
+            certificate.unwrap();
+        }
+    }
+}

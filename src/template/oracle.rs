@@ -1,0 +1,53 @@
+//! The slow, obvious way: what a tokenizer gives for a whole text.
+
+use crate::{
+    artifact::Header,
+    primitives::TokenId,
+    tokenizer::{Tokenizer, TokenizerError},
+};
+
+/// Tokenizes completions as they stand behind their prompt, and ends them.
+#[derive(Clone, Copy, Debug)]
+pub struct Oracle<'a> {
+    tokenizer: &'a Tokenizer,
+    prompt: &'a str,
+    eos: Option<TokenId>,
+}
+
+impl<'a> Oracle<'a> {
+    /// The oracle of an artifact's tables.
+    #[must_use]
+    pub fn new(tokenizer: &'a Tokenizer, header: &'a Header) -> Self {
+        Self { tokenizer, prompt: &header.prompt, eos: header.eos }
+    }
+
+    /// The ids of a completion: those that the tokenizer gives behind the prompt, and the end-of-sequence token. Where a
+    /// token would straddle prompt and completion, generation from the prompt's own tokens cannot give it: the completion
+    /// is then tokenized behind a digit, which keeps apart from everything.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Run`] if the tokenizer refuses the text.
+    pub fn encode(&self, completion: &str) -> Result<Vec<TokenId>, TokenizerError> {
+        let behind = match self.behind(self.prompt, completion)? {
+            Some(ids) => Some(ids),
+            None => self.behind("0", completion)?,
+        };
+        let failed = || TokenizerError::Run {
+            tokenizer: self.tokenizer.name().to_owned(),
+            action: "encode the completion",
+            reason: format!("a token reaches into the text before {completion:?}"),
+        };
+        let mut ids = behind.ok_or_else(failed)?;
+        ids.extend(self.eos);
+        Ok(ids)
+    }
+
+    /// The ids behind `before`, unless one reaches into it.
+    fn behind(&self, before: &str, completion: &str) -> Result<Option<Vec<TokenId>>, TokenizerError> {
+        let encoding = self.tokenizer.encode(&format!("{before}{completion}"))?;
+        let border = before.len() as u32;
+        let from = encoding.spans.iter().position(|span| span.end > border).unwrap_or(encoding.ids.len());
+        let apart = encoding.spans.get(from).is_none_or(|span| span.start >= border);
+        Ok(apart.then(|| encoding.ids[from..].to_vec()))
+    }
+}
