@@ -88,6 +88,42 @@ fn bad_rows_are_told_counted_and_kept() {
     golden::check("cli", "bad_rows", shown);
 }
 
+/// A record with several faults is kept once and counted not at all, so that mending what was kept loses and doubles
+/// nothing.
+#[test]
+fn mended_rejects_merge_to_the_whole() {
+    let here = folder();
+    let bad = r#"{"enriched":["[C]<0,0,0>","[C]<0,0","[O]<1,0"]}"#;
+    let mended = r#"{"enriched":["[C]<0,0,0>","[C]<0,0,0>","[O]<1,0,0>"]}"#;
+    let good = r#"{"enriched":["[C]<0,0,0>","[N]<0.5,0,0>"]}"#;
+    let write =
+        |name: &str, rows: &[&str]| fs::write(here.path().join(name), rows.join("\n") + "\n").unwrap();
+    let read = |name: &str| fs::read_to_string(here.path().join(name)).unwrap();
+    let analyze = |corpus: &str, partial: &str| {
+        let args = ["analyze", "-t", "gpt-2", "-c", corpus, "--partial", partial, "--rejects", "kept.jsonl"];
+        run(here.path(), &args, "").2
+    };
+    write("whole.jsonl", &[mended, good]);
+    assert_eq!(analyze("whole.jsonl", "whole.json"), "");
+    write("rows.jsonl", &[bad, good]);
+    let told = analyze("rows.jsonl", "first.json");
+    assert_eq!(
+        told,
+        "skipped rows.jsonl:1: text 2: at byte 3: \"<\" is never closed: the row is truncated\n\
+         1 of 2 rows skipped; kept in kept.jsonl\n"
+    );
+    assert_eq!(read("kept.jsonl"), format!("{bad}\n"));
+    write("good.jsonl", &[good]);
+    write("mended.jsonl", &[mended]);
+    assert_eq!(analyze("good.jsonl", "good.json") + &analyze("mended.jsonl", "mended.json"), "");
+    let args = ["merge", "good.json", "mended.json", "--output", "sum.json"];
+    assert_eq!(run(here.path(), &args, "").0, 0);
+    assert_eq!(read("sum.json"), read("whole.json"));
+    // What was skipped left nothing in the counts but that it was skipped.
+    let partials = |name: &str| read(name).split_once("\"partials\"").unwrap().1.to_owned();
+    assert_eq!(partials("first.json"), partials("good.json"));
+}
+
 #[test]
 fn what_cannot_run_says_why_and_exits_2() {
     let here = folder();
