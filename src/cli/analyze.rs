@@ -300,6 +300,10 @@ impl CostArgs {
 impl LimitArgs {
     /// Whether every judged placeholder keeps the limits; each that does not is told.
     pub(super) fn judge(&self, report: &Report, global: &GlobalArgs) -> ExitStatus {
+        // An empty shard is no fault, but a run that read nothing at all may be a mistake in its inputs.
+        if report.input.rows == 0 {
+            global.tell("no row was read: the input is empty");
+        }
         let mut status = ExitStatus::Success;
         for tokenizer in &report.tokenizers {
             let own = tokenizer.placeholders.len() > DEFAULT_PLACEHOLDERS.len();
@@ -311,16 +315,13 @@ impl LimitArgs {
                 ] {
                     let Some(limit) = limit.filter(|limit| share > *limit) else { continue };
                     status = ExitStatus::Failure;
-                    if !global.quiet {
-                        let _ = writeln!(
-                            std::io::stderr(),
-                            "over the limit: with {}, {:.2}% of holes are {what} {} (limit {:.2}%)",
-                            tokenizer.name,
-                            share * 100.0,
-                            placeholder.facts.text,
-                            limit * 100.0
-                        );
-                    }
+                    global.tell(&format!(
+                        "over the limit: with {}, {:.2}% of holes are {what} {} (limit {:.2}%)",
+                        tokenizer.name,
+                        share * 100.0,
+                        placeholder.facts.text,
+                        limit * 100.0
+                    ));
                 }
             }
         }

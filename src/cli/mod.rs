@@ -66,6 +66,16 @@ struct GlobalArgs {
     no_progress: bool,
 }
 
+impl GlobalArgs {
+    /// Says one line on standard error, unless that is to be quiet.
+    fn tell(&self, text: &str) {
+        if !self.quiet {
+            // Nobody is left to tell if standard error is closed.
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// Tables and histograms for the terminal.

@@ -93,9 +93,6 @@ pub struct RowError {
 /// Why one row is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RowFault {
-    /// The file holds no record.
-    #[error("the file is empty")]
-    Empty,
     /// The file ends, or the next record begins, inside this one.
     #[error("truncated: {0}")]
     Truncated(String),

@@ -244,6 +244,33 @@ fn parts_merge_to_the_bytes_of_the_whole() {
     golden::check("cli", "merge_other", tplc(here.path(), &["merge", "a.json", "other.json"]));
 }
 
+/// A shard may be empty: it is no fault, and its counts merge as nothing.
+#[test]
+fn an_empty_shard_changes_no_byte() {
+    let here = folder();
+    fs::write(here.path().join("a.txt"), "[C]<0.5,0,0>=[O]<1.25,0,0>\n[C]<0,0\n").unwrap();
+    fs::write(here.path().join("empty.txt"), "\n").unwrap();
+    let analyze = |corpora: &[&str], partial: &str| {
+        let args = ["analyze", "-t", "gpt-2", "--strict", "--partial", partial];
+        let corpora = corpora.iter().flat_map(|corpus| ["-c", corpus]);
+        run(here.path(), &args.into_iter().chain(corpora).collect::<Vec<_>>(), "")
+    };
+    let (_, whole, _) = analyze(&["a.txt", "empty.txt"], "whole.json");
+    analyze(&["a.txt"], "a.json");
+    let (code, _, stderr) = analyze(&["empty.txt"], "empty.json");
+    assert_eq!((code, stderr.as_str()), (0, "no row was read: the input is empty\n"));
+    for order in [["a.json", "empty.json"], ["empty.json", "a.json"]] {
+        let args = ["merge", order[0], order[1], "--output", "sum.json"];
+        assert_eq!(run(here.path(), &args, ""), (0, whole.clone(), String::new()));
+        let read = |name: &str| fs::read(here.path().join(name)).unwrap();
+        assert!(read("sum.json") == read("whole.json"));
+    }
+    let merged = run(here.path(), &["merge", "empty.json", "empty.json"], "");
+    assert_eq!((merged.0, merged.2), (code, stderr));
+    let args = ["analyze", "-t", "gpt-2", "-c", "empty.txt", "--quiet"];
+    assert_eq!(run(here.path(), &args, "").2, "");
+}
+
 #[test]
 fn limits_set_the_exit_status() {
     let here = folder();
