@@ -112,11 +112,12 @@ pub(super) struct CostArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(super) struct LimitArgs {
-    /// Exit with 1 if more than this share of holes, 0 to 1, is shorter than the placeholder (junk). Judged are the
-    /// placeholders given with --placeholder, or else the four-decimal one.
+    /// Exit with 1 if more than this share of holes, 0 to 1, is shorter than the placeholder (junk), or if there are no
+    /// holes. Judged are the placeholders given with --placeholder, or else the four-decimal one.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     max_under: Option<f64>,
-    /// Exit with 1 if more than this share of holes, 0 to 1, is longer than the placeholder (cut digits).
+    /// Exit with 1 if more than this share of holes, 0 to 1, is longer than the placeholder (cut digits), or if there
+    /// are no holes.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     max_over: Option<f64>,
 }
@@ -298,13 +299,22 @@ impl CostArgs {
 }
 
 impl LimitArgs {
-    /// Whether every judged placeholder keeps the limits; each that does not is told.
+    /// Whether something was counted and every judged placeholder keeps the limits; what does not is told.
     pub(super) fn judge(&self, report: &Report, global: &GlobalArgs) -> ExitStatus {
-        // An empty shard is no fault, but a run that read nothing at all may be a mistake in its inputs.
-        if report.input.rows == 0 {
-            global.tell("no row was read: the input is empty");
-        }
         let mut status = ExitStatus::Success;
+        let input = &report.input;
+        if input.rows == 0 {
+            // An empty shard is no fault, but a run that read nothing at all may be a mistake in its inputs.
+            global.tell("no row was read: the input is empty");
+        } else if input.rows == input.skipped {
+            global.tell("no row was counted: every one was skipped");
+            status = ExitStatus::Failure;
+        }
+        let limited = self.max_under.is_some() || self.max_over.is_some();
+        if limited && report.tokenizers.iter().all(|tokenizer| tokenizer.atoms == 0) {
+            global.tell("no hole was counted, so the limits cannot be judged");
+            return ExitStatus::Failure;
+        }
         for tokenizer in &report.tokenizers {
             let own = tokenizer.placeholders.len() > DEFAULT_PLACEHOLDERS.len();
             let judged = if own { DEFAULT_PLACEHOLDERS.len()..tokenizer.placeholders.len() } else { 0..1 };

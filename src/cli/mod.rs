@@ -18,7 +18,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub enum ExitStatus {
     /// 0: done, and the answer is good.
     Success,
-    /// 1: done, and the answer is no: rows were skipped under `--strict`, drift is over a limit.
+    /// 1: done, and the answer is no: rows were skipped under `--strict`, or all of them; drift is over a limit, or
+    /// there is none to judge.
     Failure,
     /// 2: could not run.
     Error,
@@ -41,7 +42,7 @@ Examples:
   tplc analyze --tokenizer ./my-model --corpus 'conformers/*.jsonl.zst' --number-format trimmed4
   tplc tokenizers show qwen --text '[C]<-1.5,0,2>'   the pieces of a text
 
-Exit status: 0 done and good, 1 the answer is no (a limit, --strict), 2 could not run.";
+Exit status: 0 done and good, 1 the answer is no (a limit, --strict, no good row), 2 could not run.";
 
 /// Token-exact templates for language models that write 3D molecules: measure the drift of position templates.
 #[derive(Debug, Parser)]

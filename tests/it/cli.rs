@@ -288,6 +288,28 @@ fn limits_set_the_exit_status() {
     golden::check("cli", "limits", shown.concat());
 }
 
+/// A limit that was never tried is not kept, and a run in which every row is bad is no success.
+#[test]
+fn nothing_counted_passes_no_limit() {
+    let here = folder();
+    fs::write(here.path().join("empty.txt"), "").unwrap();
+    fs::write(here.path().join("bad.txt"), "[C]<0,0\n").unwrap();
+    let mut shown = String::new();
+    for args in [
+        &["analyze", "-c", "empty.txt", "--partial", "empty.json"] as &[&str],
+        &["analyze", "-c", "empty.txt", "--max-under", "1"],
+        &["analyze", "-c", "bad.txt", "--partial", "bad.json"],
+        &["analyze", "-c", "bad.txt", "--max-over", "1"],
+        &["analyze", "-c", "bad.txt", "-c", "empty.txt", "--quiet"],
+        &["merge", "empty.json", "--max-over", "0.5"],
+        &["merge", "empty.json", "bad.json"],
+    ] {
+        let (code, _, stderr) = run(here.path(), args, "");
+        shown += &format!("$ tplc {}\n[{code}]\n{stderr}\n", args.join(" "));
+    }
+    golden::check("cli", "nothing_counted", shown);
+}
+
 #[test]
 fn tokenizers_list_and_show() {
     let here = folder();
