@@ -87,19 +87,19 @@ struct CorpusArgs {
 #[command(next_help_heading = "Cost model")]
 pub(super) struct CostArgs {
     /// One forward pass, in ms.
-    #[arg(long, value_name = "MS", default_value_t = CostModel::default().pass_ms)]
+    #[arg(long, value_name = "MS", default_value_t = CostModel::default().pass_ms, value_parser = not_negative)]
     pass_ms: f64,
     /// Sampling one token, in ms.
-    #[arg(long, value_name = "MS", default_value_t = CostModel::default().sampling_ms)]
+    #[arg(long, value_name = "MS", default_value_t = CostModel::default().sampling_ms, value_parser = not_negative)]
     sampling_ms: f64,
     /// Memory operations of one pass, in ms.
-    #[arg(long, value_name = "MS", default_value_t = CostModel::default().memory_ms)]
+    #[arg(long, value_name = "MS", default_value_t = CostModel::default().memory_ms, value_parser = not_negative)]
     memory_ms: f64,
     /// One kernel launch, in µs.
-    #[arg(long, value_name = "US", default_value_t = CostModel::default().launch_us)]
+    #[arg(long, value_name = "US", default_value_t = CostModel::default().launch_us, value_parser = not_negative)]
     launch_us: f64,
     /// Kernel launches of one pass.
-    #[arg(long, value_name = "N", default_value_t = CostModel::default().launches)]
+    #[arg(long, value_name = "N", default_value_t = CostModel::default().launches, value_parser = not_negative)]
     launches: f64,
     /// Molecules of the run that is costed.
     #[arg(long, value_name = "N", default_value_t = CostModel::default().samples)]
@@ -347,10 +347,18 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-/// What can stand in a hole: any text that does not close it.
+/// A constant of the cost model; anything else would end as `NaN` or junk that saves time.
+fn not_negative(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if (0.0..=f64::MAX).contains(&number) => Ok(number),
+        _ => Err("must be a finite number, 0 or more".to_owned()),
+    }
+}
+
+/// What can stand in a hole: any text that does not close it, on one line of a table.
 fn placeholder(text: &str) -> Result<String, String> {
-    match text.is_empty() || text.contains(['<', '>']) {
-        true => Err("a placeholder is some text without < and >".to_owned()),
+    match text.is_empty() || text.contains(|c: char| matches!(c, '<' | '>') || c.is_control()) {
+        true => Err("a placeholder is some text without <, > and control characters".to_owned()),
         false => Ok(text.to_owned()),
     }
 }

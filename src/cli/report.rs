@@ -311,9 +311,9 @@ fn of_first(tokenizer: &TokenizerReport, figure: fn(&PlaceholderReport) -> f64) 
     tokenizer.placeholders.first().map_or(0.0, figure)
 }
 
-/// A token in quotes, a Markdown bar in it made harmless.
+/// A token in quotes, so that its spaces show.
 fn quoted(text: &str) -> String {
-    format!("`{}`", text.replace('|', "\\|"))
+    format!("`{text}`")
 }
 
 fn share(part: u64, whole: u64) -> f64 {
