@@ -117,16 +117,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             if output::is_broken_pipe(&error) {
                 return ExitStatus::Success;
             }
-            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-            let mut shown: Vec<&String> = Vec::new();
-            for cause in &causes {
-                // Transparent wrappers repeat the words of what they wrap.
-                if shown.last() != Some(&cause) {
+            let mut shown: Vec<String> = Vec::new();
+            for cause in error.chain().map(ToString::to_string) {
+                // Many an error ends in the words of its cause, or is a wrapper that has no other.
+                if !shown.last().is_some_and(|last| last.ends_with(&cause)) {
                     shown.push(cause);
                 }
             }
-            let text = shown.iter().map(|cause| cause.as_str()).collect::<Vec<_>>().join("\n  because ");
-            let _ = writeln!(std::io::stderr(), "error: {text}");
+            let _ = writeln!(std::io::stderr(), "error: {}", shown.join("\n  because "));
             ExitStatus::Error
         })
         .into()

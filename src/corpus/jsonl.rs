@@ -169,7 +169,7 @@ impl<'a> Scanner<'a> {
             let mut found = 0;
             self.open()?;
             while !self.closes() {
-                let value = Coordinate::parse(self.scalar()).map_err(|source| RowFault::Coordinate {
+                let value = Coordinate::parse(self.scalar()?).map_err(|source| RowFault::Coordinate {
                     conformer,
                     atom,
                     source,
@@ -193,10 +193,12 @@ impl<'a> Scanner<'a> {
             self.at += 1;
             return Ok(());
         }
-        Err(RowFault::WrongType {
-            field: self.field.to_owned(),
-            expected: "a list of conformers, each a list of [x, y, z]",
-        })
+        Err(self.wrong_type())
+    }
+
+    fn wrong_type(&self) -> RowFault {
+        let expected = "a list of conformers, each a list of [x, y, z]";
+        RowFault::WrongType { field: self.field.to_owned(), expected }
     }
 
     /// Whether the list ends here; else moves to its next item.
@@ -207,11 +209,14 @@ impl<'a> Scanner<'a> {
         closed || self.at == self.text.len()
     }
 
-    /// A number as written, or the start of whatever else stands here.
-    fn scalar(&mut self) -> &'a str {
+    /// A number as written, or the start of a string or word that stands here.
+    fn scalar(&mut self) -> Result<&'a str, RowFault> {
         let start = self.at;
+        if self.text[start..].starts_with(['[', '{']) {
+            return Err(self.wrong_type());
+        }
         self.skip(|byte| !matches!(byte, b',' | b']') && !byte.is_ascii_whitespace());
-        &self.text[start..self.at]
+        Ok(&self.text[start..self.at])
     }
 
     fn skip(&mut self, skipped: impl Fn(u8) -> bool) {

@@ -151,6 +151,7 @@ fn what_cannot_run_says_why_and_exits_2() {
         &["analyze", "--tags", "mine.ron"],
         &["analyze", "--fields", "smile=s"],
         &["analyze", "--added-tokens", "tokens.ron"],
+        &["analyze", "--added-tokens", "missing.ron"],
         &["analyze", "--corpus", "reference:g2", "--tokenizer", "gpt-2", "--partial", "no/such/folder.json"],
         &["analyze", "--corpus", "reference:g2", "--tokenizer", "gpt-2", "--rejects", "no/such/folder.jsonl"],
         &["merge", "missing.json"],
