@@ -225,3 +225,20 @@ pub enum RowFault {
     #[error("{0}")]
     Text(String),
 }
+
+impl RowFault {
+    /// A counts line that cannot be read.
+    pub(super) fn counts(line: &str) -> Self {
+        Self::BadCounts(start_of(line))
+    }
+
+    /// An atom line that cannot be read; `atom` counts from 1.
+    pub(super) fn atom_line(atom: usize, line: &str) -> Self {
+        Self::BadAtomLine { atom, line: start_of(line) }
+    }
+}
+
+/// Enough of a line to recognise it by.
+fn start_of(line: &str) -> String {
+    line.chars().take(80).collect()
+}

@@ -52,3 +52,16 @@ pub struct Molecule {
 
 /// The x, y and z of one atom.
 pub type Position = [Coordinate; 3];
+
+/// The position on an atom line; `atom` counts from 1.
+fn position(atom: usize, numbers: [&str; 3]) -> Result<Position, RowFault> {
+    let mut position = Position::default();
+    for (axis, number) in position.iter_mut().zip(numbers) {
+        *axis = Coordinate::parse(number).map_err(|source| RowFault::Coordinate {
+            conformer: 1,
+            atom,
+            source,
+        })?;
+    }
+    Ok(position)
+}
