@@ -27,7 +27,7 @@ impl Progress for Silent {
 /// Every conformer of the reference corpus in six orientations, as enriched text: about 19 MB with no text twice.
 fn texts(format: NumberFormat) -> Vec<String> {
     let corpus = Corpus::open(&["reference:drugs".to_owned()], &CorpusOptions::default()).expect("opens");
-    let rows = corpus.records().flat_map(|record| record.expect("reads").parse());
+    let rows = corpus.records().map(|record| record.expect("reads").parse());
     let molecules = rows.filter_map(|row| match row.expect("parses") {
         Row::Molecule(molecule) => Some(molecule),
         Row::Enriched(_) => None,

@@ -87,19 +87,19 @@ struct CorpusArgs {
 #[command(next_help_heading = "Cost model")]
 pub(super) struct CostArgs {
     /// One forward pass, in ms.
-    #[arg(long, value_name = "MS", default_value_t = CostModel::default().pass_ms)]
+    #[arg(long, value_name = "MS", default_value_t = CostModel::default().pass_ms, value_parser = not_negative)]
     pass_ms: f64,
     /// Sampling one token, in ms.
-    #[arg(long, value_name = "MS", default_value_t = CostModel::default().sampling_ms)]
+    #[arg(long, value_name = "MS", default_value_t = CostModel::default().sampling_ms, value_parser = not_negative)]
     sampling_ms: f64,
     /// Memory operations of one pass, in ms.
-    #[arg(long, value_name = "MS", default_value_t = CostModel::default().memory_ms)]
+    #[arg(long, value_name = "MS", default_value_t = CostModel::default().memory_ms, value_parser = not_negative)]
     memory_ms: f64,
     /// One kernel launch, in µs.
-    #[arg(long, value_name = "US", default_value_t = CostModel::default().launch_us)]
+    #[arg(long, value_name = "US", default_value_t = CostModel::default().launch_us, value_parser = not_negative)]
     launch_us: f64,
     /// Kernel launches of one pass.
-    #[arg(long, value_name = "N", default_value_t = CostModel::default().launches)]
+    #[arg(long, value_name = "N", default_value_t = CostModel::default().launches, value_parser = not_negative)]
     launches: f64,
     /// Molecules of the run that is costed.
     #[arg(long, value_name = "N", default_value_t = CostModel::default().samples)]
@@ -112,11 +112,12 @@ pub(super) struct CostArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(super) struct LimitArgs {
-    /// Exit with 1 if more than this share of holes, 0 to 1, is shorter than the placeholder (junk). Judged are the
-    /// placeholders given with --placeholder, or else the four-decimal one.
+    /// Exit with 1 if more than this share of holes, 0 to 1, is shorter than the placeholder (junk), or if there are no
+    /// holes. Judged are the placeholders given with --placeholder, or else the four-decimal one.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     max_under: Option<f64>,
-    /// Exit with 1 if more than this share of holes, 0 to 1, is longer than the placeholder (cut digits).
+    /// Exit with 1 if more than this share of holes, 0 to 1, is longer than the placeholder (cut digits), or if there
+    /// are no holes.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     max_over: Option<f64>,
 }
@@ -271,9 +272,22 @@ impl CostArgs {
 }
 
 impl LimitArgs {
-    /// Whether every judged placeholder keeps the limits; each that does not is told.
+    /// Whether something was counted and every judged placeholder keeps the limits; what does not is told.
     pub(super) fn judge(&self, report: &Report, global: &GlobalArgs) -> ExitStatus {
         let mut status = ExitStatus::Success;
+        let input = &report.input;
+        if input.rows == 0 {
+            // An empty shard is no fault, but a run that read nothing at all may be a mistake in its inputs.
+            global.tell("no row was read: the input is empty");
+        } else if input.rows == input.skipped {
+            global.tell("no row was counted: every one was skipped");
+            status = ExitStatus::Failure;
+        }
+        let limited = self.max_under.is_some() || self.max_over.is_some();
+        if limited && report.tokenizers.iter().all(|tokenizer| tokenizer.atoms == 0) {
+            global.tell("no hole was counted, so the limits cannot be judged");
+            return ExitStatus::Failure;
+        }
         for tokenizer in &report.tokenizers {
             let own = tokenizer.placeholders.len() > DEFAULT_PLACEHOLDERS.len();
             let judged = if own { DEFAULT_PLACEHOLDERS.len()..tokenizer.placeholders.len() } else { 0..1 };
@@ -284,16 +298,13 @@ impl LimitArgs {
                 ] {
                     let Some(limit) = limit.filter(|limit| share > *limit) else { continue };
                     status = ExitStatus::Failure;
-                    if !global.quiet {
-                        let _ = writeln!(
-                            std::io::stderr(),
-                            "over the limit: with {}, {:.2}% of holes are {what} {} (limit {:.2}%)",
-                            tokenizer.name,
-                            share * 100.0,
-                            placeholder.facts.text,
-                            limit * 100.0
-                        );
-                    }
+                    global.tell(&format!(
+                        "over the limit: with {}, {:.2}% of holes are {what} {} (limit {:.2}%)",
+                        tokenizer.name,
+                        share * 100.0,
+                        placeholder.facts.text,
+                        limit * 100.0
+                    ));
                 }
             }
         }
@@ -309,10 +320,18 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-/// What can stand in a hole: any text that does not close it.
+/// A constant of the cost model; anything else would end as `NaN` or junk that saves time.
+fn not_negative(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if (0.0..=f64::MAX).contains(&number) => Ok(number),
+        _ => Err("must be a finite number, 0 or more".to_owned()),
+    }
+}
+
+/// What can stand in a hole: any text that does not close it, on one line of a table.
 fn placeholder(text: &str) -> Result<String, String> {
-    match text.is_empty() || text.contains(['<', '>']) {
-        true => Err("a placeholder is some text without < and >".to_owned()),
+    match text.is_empty() || text.contains(|c: char| matches!(c, '<' | '>') || c.is_control()) {
+        true => Err("a placeholder is some text without <, > and control characters".to_owned()),
         false => Ok(text.to_owned()),
     }
 }

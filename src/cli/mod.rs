@@ -18,7 +18,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub enum ExitStatus {
     /// 0: done, and the answer is good.
     Success,
-    /// 1: done, and the answer is no: rows were skipped under `--strict`, drift is over a limit.
+    /// 1: done, and the answer is no: rows were skipped under `--strict`, or all of them; drift is over a limit, or
+    /// there is none to judge.
     Failure,
     /// 2: could not run.
     Error,
@@ -41,7 +42,7 @@ Examples:
   tplc analyze --tokenizer ./my-model --corpus 'conformers/*.jsonl.zst' --number-format trimmed4
   tplc tokenizers show qwen --text '[C]<-1.5,0,2>'   the pieces of a text
 
-Exit status: 0 done and good, 1 the answer is no (a limit, --strict), 2 could not run.";
+Exit status: 0 done and good, 1 the answer is no (a limit, --strict, no good row), 2 could not run.";
 
 /// Token-exact templates for language models that write 3D molecules: measure the drift of position templates.
 #[derive(Debug, Parser)]
@@ -64,6 +65,16 @@ struct GlobalArgs {
     /// Draw no progress bar (none is drawn unless standard error is a terminal).
     #[arg(long, global = true)]
     no_progress: bool,
+}
+
+impl GlobalArgs {
+    /// Says one line on standard error, unless that is to be quiet.
+    fn tell(&self, text: &str) {
+        if !self.quiet {
+            // Nobody is left to tell if standard error is closed.
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -106,16 +117,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             if output::is_broken_pipe(&error) {
                 return ExitStatus::Success;
             }
-            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-            let mut shown: Vec<&String> = Vec::new();
-            for cause in &causes {
-                // Transparent wrappers repeat the words of what they wrap.
-                if shown.last() != Some(&cause) {
+            let mut shown: Vec<String> = Vec::new();
+            for cause in error.chain().map(ToString::to_string) {
+                // Many an error ends in the words of its cause, or is a wrapper that has no other.
+                if !shown.last().is_some_and(|last| last.ends_with(&cause)) {
                     shown.push(cause);
                 }
             }
-            let text = shown.iter().map(|cause| cause.as_str()).collect::<Vec<_>>().join("\n  because ");
-            let _ = writeln!(std::io::stderr(), "error: {text}");
+            let _ = writeln!(std::io::stderr(), "error: {}", shown.join("\n  because "));
             ExitStatus::Error
         })
         .into()

@@ -161,9 +161,14 @@ fn why(placeholder: &PlaceholderReport, format: Format) -> String {
 fn positions(tokenizer: &TokenizerReport, format: Format) -> String {
     let mut table = Table::new("Real text", &[0], &["", "tokens", "COPY", "FREE", "in both"]);
     for (unit, rates) in [("per atom", tokenizer.per_atom), ("per molecule", tokenizer.per_molecule)] {
-        let mut row = vec![unit.to_owned()];
-        row.extend([rates.tokens, rates.copy, rates.free, rates.border].map(|rate| format!("{rate:.2}")));
-        table.row(row);
+        let rate = |rate: f64| format!("{rate:.2}");
+        table.row(vec![
+            unit.to_owned(),
+            rate(rates.tokens),
+            rate(rates.copy),
+            rate(rates.free),
+            rate(rates.border),
+        ]);
     }
     let mut examples = Table::new(
         "Position templates, and logits overwritten per molecule",
@@ -181,15 +186,16 @@ fn positions(tokenizer: &TokenizerReport, format: Format) -> String {
     );
     for placeholder in &tokenizer.placeholders {
         let facts = &placeholder.facts;
-        let mut row = vec![facts.text.clone()];
-        let figures =
-            [facts.block_tokens, facts.block_free, facts.pair_tokens, facts.pair_free, facts.pair_copy];
-        row.extend(figures.map(count));
-        row.extend(
-            [placeholder.blocklist_writes_per_molecule, placeholder.allowlist_writes_per_molecule]
-                .map(figure),
-        );
-        examples.row(row);
+        examples.row(vec![
+            facts.text.clone(),
+            count(facts.block_tokens),
+            count(facts.block_free),
+            count(facts.pair_tokens),
+            count(facts.pair_free),
+            count(facts.pair_copy),
+            figure(placeholder.blocklist_writes_per_molecule),
+            figure(placeholder.allowlist_writes_per_molecule),
+        ]);
     }
     table.render(format)
         + &examples.render(format)
@@ -329,9 +335,9 @@ fn of_first(tokenizer: &TokenizerReport, figure: fn(&PlaceholderReport) -> f64) 
     tokenizer.placeholders.first().map_or(0.0, figure)
 }
 
-/// A token in quotes, a Markdown bar in it made harmless.
+/// A token in quotes, so that its spaces show.
 fn quoted(text: &str) -> String {
-    format!("`{}`", text.replace('|', "\\|"))
+    format!("`{text}`")
 }
 
 fn share(part: u64, whole: u64) -> f64 {

@@ -10,39 +10,49 @@ const PLAIN: TableStyle = TableStyle::new().header_separator(LineStyle::none().f
 /// A table with a title. Figures stand right, text columns left.
 pub(super) struct Table {
     title: String,
-    table: comfy_table::Table,
     text_columns: &'static [usize],
+    header: Vec<String>,
+    rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table; `text_columns` are those that hold text.
     pub(super) fn new(title: impl Into<String>, text_columns: &'static [usize], header: &[&str]) -> Self {
-        let mut table = comfy_table::Table::new();
-        table.set_header(header.to_vec()).set_content_arrangement(ContentArrangement::Disabled);
-        Self { title: title.into(), table, text_columns }
+        let header = header.iter().map(|&cell| cell.to_owned()).collect();
+        Self { title: title.into(), text_columns, header, rows: Vec::new() }
     }
 
     pub(super) fn row(&mut self, cells: Vec<String>) {
-        self.table.add_row(cells);
+        self.rows.push(cells);
     }
 
     /// The table under its title, as text that ends in an empty line.
-    pub(super) fn render(mut self, format: Format) -> String {
-        for (index, column) in self.table.column_iter_mut().enumerate() {
+    pub(super) fn render(self, format: Format) -> String {
+        // A bare bar would end the cell in Markdown, in quotes too.
+        let cells = |row: Vec<String>| -> Vec<String> {
+            match format {
+                Format::Markdown => row.iter().map(|cell| cell.replace('|', "\\|")).collect(),
+                Format::Text | Format::Json => row,
+            }
+        };
+        let mut table = comfy_table::Table::new();
+        table.set_header(cells(self.header)).set_content_arrangement(ContentArrangement::Disabled);
+        table.add_rows(self.rows.into_iter().map(cells));
+        for (index, column) in table.column_iter_mut().enumerate() {
             let text = self.text_columns.contains(&index);
             column.set_cell_alignment(if text { CellAlignment::Left } else { CellAlignment::Right });
         }
         let heading = match format {
             Format::Markdown => {
-                self.table.load_style(presets::ASCII_MARKDOWN);
+                table.load_style(presets::ASCII_MARKDOWN);
                 format!("### {}\n\n", self.title)
             }
             Format::Text | Format::Json => {
-                self.table.load_style(PLAIN);
+                table.load_style(PLAIN);
                 format!("{}\n", self.title)
             }
         };
-        let body: String = self.table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
+        let body: String = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
         heading + &body + "\n"
     }
 }
@@ -95,6 +105,20 @@ mod tests {
         assert_eq!(bar(0.5, 4), "██");
         assert_eq!(bar(0.53125, 4), "██▏");
         assert_eq!(bar(1.0, 4), "████");
+    }
+
+    #[test]
+    fn a_bar_ends_no_cell_of_markdown() {
+        let rendered = |format| {
+            let mut table = Table::new("t", &[0], &["a|b", "n"]);
+            table.row(vec!["`||`".to_owned(), "1".to_owned()]);
+            table.render(format)
+        };
+        assert_eq!(
+            rendered(Format::Markdown),
+            "### t\n\n| a\\|b   | n |\n|--------|---|\n| `\\|\\|` | 1 |\n\n"
+        );
+        assert!(rendered(Format::Text).contains(" `||`   1\n"));
     }
 
     #[test]

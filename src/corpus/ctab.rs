@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::pairing::{Neighbours, is_hydrogen};
-use super::{Coordinate, Position, RowFault, SmilesBond};
+use super::{Position, RowFault, SmilesBond, position};
 
 /// The atoms of a mol block, in file order.
 pub(super) struct AtomBlock<'a> {
@@ -26,7 +26,7 @@ impl<'a> AtomBlock<'a> {
             atoms.read_v2000(counts, lines)?;
         }
         if atoms.elements.is_empty() {
-            return Err(RowFault::BadCounts(counts.chars().take(80).collect()));
+            return Err(RowFault::counts(counts));
         }
         Ok(atoms)
     }
@@ -34,7 +34,7 @@ impl<'a> AtomBlock<'a> {
     fn read_v2000(&mut self, counts: &str, mut lines: impl Iterator<Item = &'a str>) -> Result<(), RowFault> {
         let count = |field: Option<&str>| field.and_then(|text| text.trim().parse::<usize>().ok());
         let (Some(atoms), Some(bonds)) = (count(counts.get(0..3)), count(counts.get(3..6))) else {
-            return Err(RowFault::BadCounts(counts.chars().take(80).collect()));
+            return Err(RowFault::counts(counts));
         };
         let ends = |line: &&str| !line.starts_with("M  END") && !line.starts_with("$$$$");
         for atom in 1..=atoms {
@@ -42,8 +42,7 @@ impl<'a> AtomBlock<'a> {
                 .next()
                 .filter(ends)
                 .ok_or_else(|| RowFault::Truncated(format!("{} of {atoms} atom lines", atom - 1)))?;
-            let (element, numbers) = v2000_atom(line)
-                .ok_or_else(|| RowFault::BadAtomLine { atom, line: line.chars().take(80).collect() })?;
+            let (element, numbers) = v2000_atom(line).ok_or_else(|| RowFault::atom_line(atom, line))?;
             self.push(element, numbers)?;
         }
         for bond in 1..=bonds {
@@ -73,8 +72,7 @@ impl<'a> AtomBlock<'a> {
                     self.bond([from, to, order].map(Some));
                 }
                 _ if section == "ATOM" && numbered => {
-                    let atom = self.elements.len() + 1;
-                    return Err(RowFault::BadAtomLine { atom, line: line.chars().take(80).collect() });
+                    return Err(RowFault::atom_line(self.elements.len() + 1, line));
                 }
                 _ => {}
             }
@@ -91,15 +89,7 @@ impl<'a> AtomBlock<'a> {
     }
 
     fn push(&mut self, element: &'a str, numbers: [&str; 3]) -> Result<(), RowFault> {
-        let atom = self.elements.len() + 1;
-        let mut position = Position::default();
-        for (axis, number) in position.iter_mut().zip(numbers) {
-            *axis = Coordinate::parse(number).map_err(|source| RowFault::Coordinate {
-                conformer: 1,
-                atom,
-                source,
-            })?;
-        }
+        let position = position(self.elements.len() + 1, numbers)?;
         self.elements.push(element);
         self.positions.push(position);
         Ok(())

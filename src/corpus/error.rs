@@ -93,9 +93,6 @@ pub struct RowError {
 /// Why one row is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RowFault {
-    /// The file holds no record.
-    #[error("the file is empty")]
-    Empty,
     /// The file ends, or the next record begins, inside this one.
     #[error("truncated: {0}")]
     Truncated(String),
@@ -227,4 +224,21 @@ pub enum RowFault {
     /// A reason found by a later layer, such as the text layer.
     #[error("{0}")]
     Text(String),
+}
+
+impl RowFault {
+    /// A counts line that cannot be read.
+    pub(super) fn counts(line: &str) -> Self {
+        Self::BadCounts(start_of(line))
+    }
+
+    /// An atom line that cannot be read; `atom` counts from 1.
+    pub(super) fn atom_line(atom: usize, line: &str) -> Self {
+        Self::BadAtomLine { atom, line: start_of(line) }
+    }
+}
+
+/// Enough of a line to recognise it by.
+fn start_of(line: &str) -> String {
+    line.chars().take(80).collect()
 }

@@ -35,7 +35,6 @@ pub(super) struct Framer<R> {
     held: bool,
     /// Whether something did not fit the limit and was dropped.
     overflowed: bool,
-    records: u64,
     ended: bool,
 }
 
@@ -49,7 +48,6 @@ impl<R: BufRead> Framer<R> {
             current: Vec::new(),
             held: false,
             overflowed: false,
-            records: 0,
             ended: false,
         }
     }
@@ -74,8 +72,7 @@ impl<R: BufRead> Framer<R> {
             Ok(true) => None,
             Ok(false) => {
                 self.ended = true;
-                let empty = self.records == 0;
-                return Ok(empty.then(|| Cut { line: 1, bytes: Vec::new(), fault: Some(RowFault::Empty) }));
+                return Ok(None);
             }
             Err(error) => {
                 self.ended = true;
@@ -92,7 +89,6 @@ impl<R: BufRead> Framer<R> {
             fault = Some(RowFault::TooLong { limit: self.limit });
         }
         trim_line_ending(&mut record);
-        self.records += 1;
         Ok(Some(Cut { line, bytes: record, fault }))
     }
 

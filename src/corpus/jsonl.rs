@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 
 use super::{Coordinate, EnrichedRow, JsonFields, Molecule, Position, Row, RowFault};
 
-/// The rows of one JSON line: a molecule with conformers, or one row for each enriched text.
-pub(super) fn rows(line: &str, fields: &JsonFields) -> Result<Vec<Row>, RowFault> {
+/// The row of one JSON line: a molecule with conformers, or enriched texts.
+pub(super) fn row(line: &str, fields: &JsonFields) -> Result<Row, RowFault> {
     let mut json = serde_json::Deserializer::from_str(line);
     let values = Wanted(fields).deserialize(&mut json).map_err(|error| syntax_fault(line, &error))?;
     json.end().map_err(|error| syntax_fault(line, &error))?;
@@ -21,8 +21,7 @@ pub(super) fn rows(line: &str, fields: &JsonFields) -> Result<Vec<Row>, RowFault
     if let Some(raw) = values.enriched {
         let smiles = values.canonical.map(|raw| string(raw, &fields.canonical)).transpose()?;
         let texts = strings(raw, &fields.enriched)?;
-        let row = |text| Row::Enriched(EnrichedRow { name: name.clone(), smiles: smiles.clone(), text });
-        return Ok(texts.into_iter().map(row).collect());
+        return Ok(Row::Enriched(EnrichedRow { name, smiles, texts }));
     }
     let (Some(smiles), Some(raw)) = (values.smiles, values.conformers) else {
         let absent = if values.smiles.is_none() { &fields.smiles } else { &fields.conformers };
@@ -36,7 +35,7 @@ pub(super) fn rows(line: &str, fields: &JsonFields) -> Result<Vec<Row>, RowFault
     if conformers.is_empty() {
         return Err(RowFault::Missing(format!("conformer in {:?}", fields.conformers)));
     }
-    Ok(vec![Row::Molecule(Molecule { name, smiles, conformers })])
+    Ok(Row::Molecule(Molecule { name, smiles, conformers }))
 }
 
 /// The raw values of the fields that matter; `null` counts as absent.
@@ -170,7 +169,7 @@ impl<'a> Scanner<'a> {
             let mut found = 0;
             self.open()?;
             while !self.closes() {
-                let value = Coordinate::parse(self.scalar()).map_err(|source| RowFault::Coordinate {
+                let value = Coordinate::parse(self.scalar()?).map_err(|source| RowFault::Coordinate {
                     conformer,
                     atom,
                     source,
@@ -194,10 +193,12 @@ impl<'a> Scanner<'a> {
             self.at += 1;
             return Ok(());
         }
-        Err(RowFault::WrongType {
-            field: self.field.to_owned(),
-            expected: "a list of conformers, each a list of [x, y, z]",
-        })
+        Err(self.wrong_type())
+    }
+
+    fn wrong_type(&self) -> RowFault {
+        let expected = "a list of conformers, each a list of [x, y, z]";
+        RowFault::WrongType { field: self.field.to_owned(), expected }
     }
 
     /// Whether the list ends here; else moves to its next item.
@@ -208,11 +209,14 @@ impl<'a> Scanner<'a> {
         closed || self.at == self.text.len()
     }
 
-    /// A number as written, or the start of whatever else stands here.
-    fn scalar(&mut self) -> &'a str {
+    /// A number as written, or the start of a string or word that stands here.
+    fn scalar(&mut self) -> Result<&'a str, RowFault> {
         let start = self.at;
+        if self.text[start..].starts_with(['[', '{']) {
+            return Err(self.wrong_type());
+        }
         self.skip(|byte| !matches!(byte, b',' | b']') && !byte.is_ascii_whitespace());
-        &self.text[start..self.at]
+        Ok(&self.text[start..self.at])
     }
 
     fn skip(&mut self, skipped: impl Fn(u8) -> bool) {

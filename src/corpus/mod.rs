@@ -1,8 +1,8 @@
 //! Corpora in: molecules and enriched text from files, streaming, with every bad row told apart.
 //!
 //! [`Corpus::open`] resolves inputs, [`Corpus::records`] cuts them into raw [`Record`]s (serial, cheap, constant
-//! memory), and [`Record::parse`] reads one record (pure, so it can run in parallel). A bad row is a [`RowError`]
-//! that names file, line and reason; it never stops a run. Coordinates are exact decimals ([`Coordinate`]).
+//! memory), and [`Record::parse`] reads one record (pure, so it can run in parallel). A record is one [`Row`], good or bad
+//! as a whole; a bad one is a [`RowError`] that names file, line and reason, and never stops a run. Coordinates are exact decimals ([`Coordinate`]).
 //!
 //! Formats: enriched text lines, JSON lines, SDF (V2000 and V3000), extended XYZ, and Parquet (build feature
 //! `parquet`); plain, gzip or zstd.
@@ -52,3 +52,16 @@ pub struct Molecule {
 
 /// The x, y and z of one atom.
 pub type Position = [Coordinate; 3];
+
+/// The position on an atom line; `atom` counts from 1.
+fn position(atom: usize, numbers: [&str; 3]) -> Result<Position, RowFault> {
+    let mut position = Position::default();
+    for (axis, number) in position.iter_mut().zip(numbers) {
+        *axis = Coordinate::parse(number).map_err(|source| RowFault::Coordinate {
+            conformer: 1,
+            atom,
+            source,
+        })?;
+    }
+    Ok(position)
+}

@@ -73,7 +73,7 @@ impl ParquetRows {
             }
             None => {
                 self.ended = true;
-                if self.row == 1 { cut(Vec::new(), Some(RowFault::Empty)) } else { Ok(None) }
+                Ok(None)
             }
         }
     }

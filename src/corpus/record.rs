@@ -1,4 +1,4 @@
-//! Raw records, and the rows that they hold.
+//! Raw records, and the row that each of them is.
 
 use std::sync::Arc;
 
@@ -9,19 +9,19 @@ use super::{CorpusFormat, CorpusOptions, Molecule, RowError, RowFault, jsonl, sd
 pub enum Row {
     /// A SMILES with conformers.
     Molecule(Molecule),
-    /// Text that is enriched already.
+    /// Texts that are enriched already.
     Enriched(EnrichedRow),
 }
 
-/// Enriched text as a corpus gives it; reading it is the text layer's work.
+/// Enriched texts as a corpus gives them; reading them is the text layer's work.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct EnrichedRow {
     /// The molecule's name, where the corpus gives one.
     pub name: Option<String>,
-    /// The canonical SMILES, where it is given beside the text.
+    /// The canonical SMILES, where it is given beside the texts.
     pub smiles: Option<String>,
-    /// The enriched text, tags included.
-    pub text: String,
+    /// The enriched texts, tags included: several where a JSON line gives a list.
+    pub texts: Vec<String>,
 }
 
 /// One raw record: cut out of its file, not read yet.
@@ -83,18 +83,15 @@ impl Record {
         RowError { file: Arc::clone(&self.context.file), line: self.line, reason }
     }
 
-    /// The rows in this record: one, or several where a JSON line holds a list of enriched texts.
+    /// The row that this record is. Never panics, whatever the bytes are.
     ///
-    /// Never panics, whatever the bytes are; a record that cannot be read is one [`RowError`].
-    #[must_use]
-    pub fn parse(&self) -> Vec<Result<Row, RowError>> {
-        match self.rows() {
-            Ok(rows) => rows.into_iter().map(Ok).collect(),
-            Err(reason) => vec![Err(self.reject(reason))],
-        }
+    /// # Errors
+    /// [`RowError`] if the record cannot be read.
+    pub fn parse(&self) -> Result<Row, RowError> {
+        self.row().map_err(|reason| self.reject(reason))
     }
 
-    fn rows(&self) -> Result<Vec<Row>, RowFault> {
+    fn row(&self) -> Result<Row, RowFault> {
         if let Some(fault) = &self.fault {
             return Err(fault.clone());
         }
@@ -103,11 +100,11 @@ impl Record {
         let options = &self.context.options;
         match self.context.format {
             CorpusFormat::Enriched => {
-                Ok(vec![Row::Enriched(EnrichedRow { text: text.to_owned(), ..EnrichedRow::default() })])
+                Ok(Row::Enriched(EnrichedRow { texts: vec![text.to_owned()], ..EnrichedRow::default() }))
             }
-            CorpusFormat::JsonLines | CorpusFormat::Parquet => jsonl::rows(text, &options.fields),
-            CorpusFormat::Sdf => Ok(vec![Row::Molecule(sdf::molecule(text, &options.smiles)?)]),
-            CorpusFormat::Xyz => Ok(vec![Row::Molecule(xyz::molecule(text)?)]),
+            CorpusFormat::JsonLines | CorpusFormat::Parquet => jsonl::row(text, &options.fields),
+            CorpusFormat::Sdf => Ok(Row::Molecule(sdf::molecule(text, &options.smiles)?)),
+            CorpusFormat::Xyz => Ok(Row::Molecule(xyz::molecule(text)?)),
         }
     }
 }

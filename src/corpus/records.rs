@@ -19,11 +19,9 @@ use super::{BytesRead, CorpusError, CorpusFormat, CorpusOptions, Record};
 /// let corpus = Corpus::open(&["reference:g2".into()], &CorpusOptions::default())?;
 /// let mut molecules = 0;
 /// for record in corpus.records() {
-///     for row in record?.parse() {
-///         let Row::Molecule(molecule) = row? else { continue };
-///         assert!(!molecule.conformers.is_empty());
-///         molecules += 1;
-///     }
+///     let Row::Molecule(molecule) = record?.parse()? else { continue };
+///     assert!(!molecule.conformers.is_empty());
+///     molecules += 1;
 /// }
 /// assert_eq!(molecules, 97);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -1,7 +1,7 @@
 //! Extended XYZ: an atom count, a comment that holds the SMILES, and one line for each atom.
 
 use super::pairing::{self, Neighbours};
-use super::{Coordinate, Molecule, Position, RowFault, Smiles, SmilesBond, graph};
+use super::{Molecule, Position, RowFault, Smiles, SmilesBond, graph, position};
 
 /// The molecule of one frame, its atoms in the order of its SMILES.
 pub(super) fn molecule(frame: &str) -> Result<Molecule, RowFault> {
@@ -9,7 +9,7 @@ pub(super) fn molecule(frame: &str) -> Result<Molecule, RowFault> {
     let counts = lines.next().unwrap_or("");
     let atoms: usize = match counts.trim().parse() {
         Ok(atoms) if atoms > 0 => atoms,
-        _ => return Err(RowFault::BadCounts(counts.chars().take(80).collect())),
+        _ => return Err(RowFault::counts(counts)),
     };
     let comment = Comment(lines.next().unwrap_or(""));
     let columns = comment.columns()?;
@@ -126,21 +126,13 @@ struct Columns {
 
 impl Columns {
     fn read<'a>(&self, line: &'a str, atom: usize) -> Result<(&'a str, Position), RowFault> {
-        let bad = || RowFault::BadAtomLine { atom, line: line.chars().take(80).collect() };
+        let bad = || RowFault::atom_line(atom, line);
         let words: Vec<&str> = line.split_whitespace().collect();
         let element = words.get(self.species).copied().ok_or_else(bad)?;
-        let numbers = words.get(self.x..self.x + 3).ok_or_else(bad)?;
+        let numbers = words.get(self.x..).and_then(<[_]>::first_chunk).ok_or_else(bad)?;
         if !element.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'*') {
             return Err(bad());
         }
-        let mut position = Position::default();
-        for (axis, number) in position.iter_mut().zip(numbers) {
-            *axis = Coordinate::parse(number).map_err(|source| RowFault::Coordinate {
-                conformer: 1,
-                atom,
-                source,
-            })?;
-        }
-        Ok((element, position))
+        Ok((element, position(atom, *numbers)?))
     }
 }

@@ -41,7 +41,7 @@ impl Default for AnalysisOptions {
     }
 }
 
-/// A row that was skipped.
+/// A row that was skipped: nothing of its record is counted.
 #[derive(Debug)]
 pub struct Rejected<'a> {
     /// Where and why.
@@ -103,7 +103,8 @@ impl<'t> Analysis<'t> {
         Ok(Self { options, pool, workers, input: InputCounts::default() })
     }
 
-    /// Counts all records; a row with a fault is skipped and told to `progress`.
+    /// Counts all records, each as one row: whole, or, with a fault anywhere in it, not at all. One that is skipped is
+    /// told to `progress`.
     ///
     /// # Errors
     /// [`DriftError::Corpus`] if the input cannot be read on, [`DriftError::TablesDisagree`] if a verified text fails.
@@ -118,8 +119,8 @@ impl<'t> Analysis<'t> {
             let (outcomes, next) =
                 pool.install(|| rayon::join(|| count_batch(workers, &batch), || read_batch(&mut records)));
             for (record, outcome) in batch.iter().zip(outcomes?) {
-                self.input.rows += outcome.rows;
-                for error in outcome.rejected {
+                self.input.rows += 1;
+                if let Err(error) = outcome {
                     self.input.skipped += 1;
                     progress.rejected(Rejected { error, record });
                 }
@@ -154,11 +155,8 @@ impl<'t> Analysis<'t> {
     }
 }
 
-/// What became of one record.
-struct Outcome {
-    rows: u64,
-    rejected: Vec<RowError>,
-}
+/// What became of one record: counted, or skipped.
+type Outcome = Result<(), RowError>;
 
 fn read_batch(
     records: &mut impl Iterator<Item = Result<Record, CorpusError>>,
@@ -188,26 +186,17 @@ fn count_batch(workers: &[Mutex<Worker<'_>>], batch: &[Record]) -> Result<Vec<Ou
 
 impl Worker<'_> {
     fn count(&mut self, record: &Record) -> Result<Outcome, DriftError> {
-        let rows = record.parse();
-        let mut outcome = Outcome { rows: rows.len() as u64, rejected: Vec::new() };
-        for row in rows {
-            let faulty = match row {
-                Ok(Row::Molecule(molecule)) => self.count_molecule(&molecule)?.err(),
-                Ok(Row::Enriched(row)) => self.count_enriched(&row)?.err(),
-                Err(error) => {
-                    outcome.rejected.push(error);
-                    continue;
-                }
-            };
-            let fault = faulty.map(|fault| record.reject(RowFault::Text(fault.to_string())));
-            outcome.rejected.extend(fault);
-        }
-        Ok(outcome)
+        let counted = match record.parse() {
+            Ok(Row::Molecule(molecule)) => self.count_molecule(&molecule)?,
+            Ok(Row::Enriched(row)) => self.count_enriched(&row)?,
+            Err(error) => return Ok(Err(error)),
+        };
+        Ok(counted.map_err(|fault| record.reject(RowFault::Text(fault))))
     }
 
     /// Counts all conformers in all formats, or none: a row that one format cannot write is skipped in all, so that
-    /// the formats stay comparable.
-    fn count_molecule(&mut self, molecule: &Molecule) -> Result<Result<(), TextError>, DriftError> {
+    /// the formats stay comparable. The inner error is why it is skipped.
+    fn count_molecule(&mut self, molecule: &Molecule) -> Result<Result<(), String>, DriftError> {
         let render = || -> Result<Vec<String>, TextError> {
             let skeleton = Skeleton::new(&molecule.smiles, self.options.tags.completion.as_ref())?;
             let mut texts = Vec::new();
@@ -220,7 +209,7 @@ impl Worker<'_> {
         };
         let texts = match render() {
             Ok(texts) => texts,
-            Err(fault) => return Ok(Err(fault)),
+            Err(fault) => return Ok(Err(fault.to_string())),
         };
         for (index, text) in texts.iter().enumerate() {
             self.count_rendered(index % self.options.formats.len(), text)?;
@@ -228,27 +217,40 @@ impl Worker<'_> {
         Ok(Ok(()))
     }
 
-    /// As [`Worker::count_molecule`], for text that is enriched already.
-    fn count_enriched(&mut self, row: &EnrichedRow) -> Result<Result<(), TextError>, DriftError> {
-        let read = || -> Result<_, TextError> {
-            let text = self.reader.read(&row.text)?;
-            row.smiles.as_ref().map_or(Ok(()), |smiles| text.check_smiles(smiles))?;
-            let rewrite = |format: &NumberFormat| Ok(text.skeleton().render(&text.conformer()?, format)?);
-            let formats = self.options.formats.iter();
-            let rewritten = formats.map(|format| format.as_ref().map(rewrite).transpose());
-            Ok((rewritten.collect::<Result<Vec<Option<String>>, TextError>>()?, text))
-        };
-        let (rewritten, text) = match read() {
-            Ok(read) => read,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        for (format, rewritten) in rewritten.iter().enumerate() {
-            match rewritten {
-                Some(rewritten) => self.count_rendered(format, rewritten)?,
-                None => self.count_text(format, &text)?,
+    /// As [`Worker::count_molecule`], for texts that are enriched already.
+    fn count_enriched(&mut self, row: &EnrichedRow) -> Result<Result<(), String>, DriftError> {
+        let mut read = Vec::with_capacity(row.texts.len());
+        for (number, text) in (1..).zip(&row.texts) {
+            match self.read_enriched(text, row.smiles.as_deref()) {
+                Ok(text) => read.push(text),
+                Err(fault) if row.texts.len() == 1 => return Ok(Err(fault.to_string())),
+                Err(fault) => return Ok(Err(format!("text {number}: {fault}"))),
+            }
+        }
+        for (text, rewritten) in &read {
+            for (format, rewritten) in rewritten.iter().enumerate() {
+                match rewritten {
+                    Some(rewritten) => self.count_rendered(format, rewritten)?,
+                    None => self.count_text(format, text)?,
+                }
             }
         }
         Ok(Ok(()))
+    }
+
+    /// A text, and what each number format makes of it: `None` leaves it as it is.
+    fn read_enriched<'a>(
+        &self,
+        text: &'a str,
+        smiles: Option<&str>,
+    ) -> Result<(EnrichedText<'a>, Vec<Option<String>>), TextError> {
+        let text = self.reader.read(text)?;
+        smiles.map_or(Ok(()), |smiles| text.check_smiles(smiles))?;
+        let rewrite = |format: &NumberFormat| Ok(text.skeleton().render(&text.conformer()?, format)?);
+        let formats = self.options.formats.iter();
+        let rewritten = formats.map(|format| format.as_ref().map(rewrite).transpose());
+        let rewritten = rewritten.collect::<Result<_, TextError>>()?;
+        Ok((text, rewritten))
     }
 
     fn count_rendered(&mut self, format: usize, text: &str) -> Result<(), DriftError> {

@@ -60,8 +60,8 @@ impl EnrichedReader {
         Self { finder: tags.finder() }
     }
 
-    /// Finds the completion in `text` and reads it. A prompt before it and anything behind its closing tag (an
-    /// end-of-text token, say) is not part of the completion.
+    /// Finds the completion in `text` and reads it. A prompt before it, anything behind its closing tag (an
+    /// end-of-text token, say) and white space around it are not part of the completion.
     ///
     /// # Errors
     /// [`TextError`] with the byte of the completion where it stops being enriched SMILES.
@@ -84,6 +84,7 @@ impl EnrichedReader {
                     body = Some(to);
                 }
                 Tag::CompletionClose => {
+                    let start = skip_white_space(text, start).min(from);
                     let body = body.unwrap_or(start);
                     return Ok((&text[start..to], body - start..from - start));
                 }
@@ -92,7 +93,10 @@ impl EnrichedReader {
         }
         match body {
             Some(_) => Err(TextFault::OpenCompletion.at(text.len())),
-            None => Ok((&text[start..], 0..text.len() - start)),
+            None => {
+                let completion = text[start..].trim_ascii();
+                Ok((completion, 0..completion.len()))
+            }
         }
     }
 }
@@ -171,12 +175,11 @@ impl<'a> EnrichedText<'a> {
     /// The positions in the holes, digits past the ninth decimal cut.
     ///
     /// # Errors
-    /// [`TextFault::NotANumber`] if a number is out of range for a [`Coordinate`].
+    /// [`TextFault::Coordinate`] if a number is out of range for a [`Coordinate`].
     pub fn conformer(&self) -> Result<Vec<Position>, TextError> {
         let read = |span: ByteSpan| {
-            let number = span.of(self.text);
-            Coordinate::parse(number)
-                .map_err(|_| TextFault::NotANumber(number.to_owned()).at(span.start as usize))
+            Coordinate::parse(span.of(self.text))
+                .map_err(|error| TextFault::from(error).at(span.start as usize))
         };
         self.holes
             .iter()
@@ -186,6 +189,11 @@ impl<'a> EnrichedText<'a> {
             })
             .collect()
     }
+}
+
+/// The first byte from `at` on that is no white space.
+fn skip_white_space(text: &str, at: usize) -> usize {
+    text.len() - text[at..].trim_ascii_start().len()
 }
 
 /// The holes of `text[body]`: an atom in brackets, a hole behind it, and SMILES between.
@@ -204,6 +212,9 @@ fn read_body(text: &str, body: std::ops::Range<usize>) -> Result<Vec<Hole>, Text
             // An atom outside brackets is valid SMILES, so the reader of the stripped text would not object.
             if bytes[at].is_ascii_alphabetic() || bytes[at] == b'*' {
                 return Err(TextFault::BareAtom(text[at..=at].to_owned()).at(at));
+            }
+            if bytes[at].is_ascii_whitespace() {
+                return Err(TextFault::WhiteSpace(char::from(bytes[at])).at(at));
             }
             at += 1;
             continue;

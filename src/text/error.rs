@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::NumberFormatError;
-use crate::corpus::SmilesError;
+use crate::corpus::{CoordinateError, SmilesError};
 
 /// A fault and where it was found.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -42,6 +42,12 @@ pub enum TextFault {
     /// Something in a hole that is no plain decimal number.
     #[error("{0:?} is not a decimal number")]
     NotANumber(String),
+    /// A decimal number that is no coordinate: it is out of range.
+    #[error(transparent)]
+    Coordinate(#[from] CoordinateError),
+    /// White space between the parts of the text; at its ends, it is no fault.
+    #[error("white space ({0:?}) inside the enriched SMILES")]
+    WhiteSpace(char),
     /// An opening tag without its closing tag.
     #[error("the completion is never closed by its tag: the row is truncated")]
     OpenCompletion,

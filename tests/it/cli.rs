@@ -88,6 +88,42 @@ fn bad_rows_are_told_counted_and_kept() {
     golden::check("cli", "bad_rows", shown);
 }
 
+/// A record with several faults is kept once and counted not at all, so that mending what was kept loses and doubles
+/// nothing.
+#[test]
+fn mended_rejects_merge_to_the_whole() {
+    let here = folder();
+    let bad = r#"{"enriched":["[C]<0,0,0>","[C]<0,0","[O]<1,0"]}"#;
+    let mended = r#"{"enriched":["[C]<0,0,0>","[C]<0,0,0>","[O]<1,0,0>"]}"#;
+    let good = r#"{"enriched":["[C]<0,0,0>","[N]<0.5,0,0>"]}"#;
+    let write =
+        |name: &str, rows: &[&str]| fs::write(here.path().join(name), rows.join("\n") + "\n").unwrap();
+    let read = |name: &str| fs::read_to_string(here.path().join(name)).unwrap();
+    let analyze = |corpus: &str, partial: &str| {
+        let args = ["analyze", "-t", "gpt-2", "-c", corpus, "--partial", partial, "--rejects", "kept.jsonl"];
+        run(here.path(), &args, "").2
+    };
+    write("whole.jsonl", &[mended, good]);
+    assert_eq!(analyze("whole.jsonl", "whole.json"), "");
+    write("rows.jsonl", &[bad, good]);
+    let told = analyze("rows.jsonl", "first.json");
+    assert_eq!(
+        told,
+        "skipped rows.jsonl:1: text 2: at byte 3: \"<\" is never closed: the row is truncated\n\
+         1 of 2 rows skipped; kept in kept.jsonl\n"
+    );
+    assert_eq!(read("kept.jsonl"), format!("{bad}\n"));
+    write("good.jsonl", &[good]);
+    write("mended.jsonl", &[mended]);
+    assert_eq!(analyze("good.jsonl", "good.json") + &analyze("mended.jsonl", "mended.json"), "");
+    let args = ["merge", "good.json", "mended.json", "--output", "sum.json"];
+    assert_eq!(run(here.path(), &args, "").0, 0);
+    assert_eq!(read("sum.json"), read("whole.json"));
+    // What was skipped left nothing in the counts but that it was skipped.
+    let partials = |name: &str| read(name).split_once("\"partials\"").unwrap().1.to_owned();
+    assert_eq!(partials("first.json"), partials("good.json"));
+}
+
 #[test]
 fn what_cannot_run_says_why_and_exits_2() {
     let here = folder();
@@ -106,9 +142,16 @@ fn what_cannot_run_says_why_and_exits_2() {
         &["analyze", "--verify", "2"],
         &["analyze", "--placeholder", "0,0,0>"],
         &["analyze", "--placeholder="],
+        &["analyze", "--placeholder=0,\n0,0"],
+        &["analyze", "--pass-ms", "inf"],
+        &["analyze", "--sampling-ms", "nan"],
+        &["analyze", "--memory-ms=-1"],
+        &["merge", "a.json", "--launch-us", "1e999"],
+        &["merge", "a.json", "--launches", "many"],
         &["analyze", "--tags", "mine.ron"],
         &["analyze", "--fields", "smile=s"],
         &["analyze", "--added-tokens", "tokens.ron"],
+        &["analyze", "--added-tokens", "missing.ron"],
         &["analyze", "--corpus", "reference:g2", "--tokenizer", "gpt-2", "--partial", "no/such/folder.json"],
         &["analyze", "--corpus", "reference:g2", "--tokenizer", "gpt-2", "--rejects", "no/such/folder.jsonl"],
         &["merge", "missing.json"],
@@ -208,6 +251,33 @@ fn parts_merge_to_the_bytes_of_the_whole() {
     golden::check("cli", "merge_other", tplc(here.path(), &["merge", "a.json", "other.json"]));
 }
 
+/// A shard may be empty: it is no fault, and its counts merge as nothing.
+#[test]
+fn an_empty_shard_changes_no_byte() {
+    let here = folder();
+    fs::write(here.path().join("a.txt"), "[C]<0.5,0,0>=[O]<1.25,0,0>\n[C]<0,0\n").unwrap();
+    fs::write(here.path().join("empty.txt"), "\n").unwrap();
+    let analyze = |corpora: &[&str], partial: &str| {
+        let args = ["analyze", "-t", "gpt-2", "--strict", "--partial", partial];
+        let corpora = corpora.iter().flat_map(|corpus| ["-c", corpus]);
+        run(here.path(), &args.into_iter().chain(corpora).collect::<Vec<_>>(), "")
+    };
+    let (_, whole, _) = analyze(&["a.txt", "empty.txt"], "whole.json");
+    analyze(&["a.txt"], "a.json");
+    let (code, _, stderr) = analyze(&["empty.txt"], "empty.json");
+    assert_eq!((code, stderr.as_str()), (0, "no row was read: the input is empty\n"));
+    for order in [["a.json", "empty.json"], ["empty.json", "a.json"]] {
+        let args = ["merge", order[0], order[1], "--output", "sum.json"];
+        assert_eq!(run(here.path(), &args, ""), (0, whole.clone(), String::new()));
+        let read = |name: &str| fs::read(here.path().join(name)).unwrap();
+        assert!(read("sum.json") == read("whole.json"));
+    }
+    let merged = run(here.path(), &["merge", "empty.json", "empty.json"], "");
+    assert_eq!((merged.0, merged.2), (code, stderr));
+    let args = ["analyze", "-t", "gpt-2", "-c", "empty.txt", "--quiet"];
+    assert_eq!(run(here.path(), &args, "").2, "");
+}
+
 #[test]
 fn limits_set_the_exit_status() {
     let here = folder();
@@ -223,6 +293,28 @@ fn limits_set_the_exit_status() {
         judge(&["--max-over", "0.1", "--placeholder=-0.0000,-0.0000,-0.0000"]),
     ];
     golden::check("cli", "limits", shown.concat());
+}
+
+/// A limit that was never tried is not kept, and a run in which every row is bad is no success.
+#[test]
+fn nothing_counted_passes_no_limit() {
+    let here = folder();
+    fs::write(here.path().join("empty.txt"), "").unwrap();
+    fs::write(here.path().join("bad.txt"), "[C]<0,0\n").unwrap();
+    let mut shown = String::new();
+    for args in [
+        &["analyze", "-c", "empty.txt", "--partial", "empty.json"] as &[&str],
+        &["analyze", "-c", "empty.txt", "--max-under", "1"],
+        &["analyze", "-c", "bad.txt", "--partial", "bad.json"],
+        &["analyze", "-c", "bad.txt", "--max-over", "1"],
+        &["analyze", "-c", "bad.txt", "-c", "empty.txt", "--quiet"],
+        &["merge", "empty.json", "--max-over", "0.5"],
+        &["merge", "empty.json", "bad.json"],
+    ] {
+        let (code, _, stderr) = run(here.path(), args, "");
+        shown += &format!("$ tplc {}\n[{code}]\n{stderr}\n", args.join(" "));
+    }
+    golden::check("cli", "nothing_counted", shown);
 }
 
 #[test]

@@ -13,7 +13,7 @@ const DRUGS12: &str = include_str!("../../corpora/samples/drugs12.withH.sdf");
 const SPECIAL: &str = include_str!("../../corpora/samples/special.jsonl");
 
 pub(crate) fn rows_of(corpus: Corpus) -> Vec<Result<Row, RowError>> {
-    corpus.records().flat_map(|record| record.unwrap().parse()).collect()
+    corpus.records().map(|record| record.unwrap().parse()).collect()
 }
 
 pub(crate) fn rows_with(name: &str, bytes: &[u8], options: &CorpusOptions) -> Vec<Result<Row, RowError>> {
@@ -225,7 +225,9 @@ fn placed(molecule: &Molecule) -> Vec<(String, Position)> {
 pub(crate) fn show_row(row: &Row) -> String {
     match row {
         Row::Molecule(molecule) => show(molecule),
-        Row::Enriched(EnrichedRow { name, smiles, text }) => format!("{name:?} {smiles:?} {text}"),
+        Row::Enriched(EnrichedRow { name, smiles, texts }) => {
+            format!("{name:?} {smiles:?} {}", texts.join(" and "))
+        }
     }
 }
 

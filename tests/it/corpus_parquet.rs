@@ -114,6 +114,9 @@ fn parquet_rows_are_read_as_json_lines() {
     write(&wrong, "message rows { REQUIRED BYTE_ARRAY text (UTF8); }", |writer| {
         columns!(writer, (ByteArrayType, texts(&["C"]), None, None));
     });
+    let empty = folder.path().join("empty.parquet");
+    write(&empty, ENRICHED, |_| {});
+    assert_eq!(outcome(&empty), "");
     let cut = folder.path().join("cut.parquet");
     let bytes = std::fs::read(&nested).unwrap();
     std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();

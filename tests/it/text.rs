@@ -62,6 +62,26 @@ fn takes_the_completion_out_of_a_whole_row() {
 }
 
 #[test]
+fn white_space_around_a_completion_is_no_part_of_it() {
+    let plain = "[C]<0,0,0>[C]<1.5,0,0>";
+    let tagged = format!("[CONFORMER]{plain}[/CONFORMER]");
+    for (row, completion) in [
+        (format!(" \t{plain}  "), plain),
+        (format!("[SMILES]CC[/SMILES] {plain}\r\n"), plain),
+        (format!("  [SMILES]CC[/SMILES] {tagged} <|im_end|>"), &tagged),
+        (format!("[SMILES]CC[/SMILES] {plain}[/CONFORMER]\n"), &format!("{plain}[/CONFORMER]")),
+    ] {
+        let text = EnrichedText::parse(&row).unwrap();
+        assert_eq!(text.as_str(), completion);
+        assert_eq!(
+            text.holes().iter().map(|hole| hole.span.of(text.as_str())).collect::<Vec<_>>(),
+            ["0,0,0", "1.5,0,0"]
+        );
+        assert!(text.check_smiles("CC").is_ok());
+    }
+}
+
+#[test]
 fn faults_say_what_and_where() {
     let mut faults: Vec<String> = [
         "",
@@ -81,6 +101,10 @@ fn faults_say_what_and_where() {
         "[Xq]<1,2,3>",
         "[C]<1,2,3>é",
         "[CONFORMER][C]<1,2,3>",
+        " ",
+        "[C]<1,2,3> [O]<1,2,3>",
+        "[C]<1, 2,3>",
+        "[CONFORMER]\t[C]<1,2,3>[/CONFORMER]",
     ]
     .iter()
     .map(|text| format!("{text}\n    {}", EnrichedText::parse(text).unwrap_err()))
@@ -91,6 +115,8 @@ fn faults_say_what_and_where() {
         .render(&[Position::default(), position("0", "-100", "0")], &NumberFormat::fixed(4))
         .unwrap_err();
     let text = EnrichedText::parse("[C]<0,0,0>[C]<0,0,0>").unwrap();
+    let huge = EnrichedText::parse("[C]<0,12345678901.5,0>").unwrap().conformer().unwrap_err();
+    faults.push(format!("[C]<0,12345678901.5,0> as coordinates\n    {huge}"));
     faults.push(format!("CO with one position\n    {short}"));
     faults.push(format!("CO with y = -100\n    {far}"));
     faults.push(format!("CO beside [C][C]\n    {}", text.check_smiles("CO").unwrap_err()));

@@ -10,7 +10,7 @@ use crate::tokenizer_support::{assert_same_decoding, load, oracle, oracle_encode
 
 fn texts(corpus: &str, format: NumberFormat, tags: &Tags) -> Vec<String> {
     let corpus = Corpus::open(&[corpus.to_owned()], &CorpusOptions::default()).unwrap();
-    let rows = corpus.records().flat_map(|record| record.unwrap().parse());
+    let rows = corpus.records().map(|record| record.unwrap().parse());
     rows.flat_map(|row| {
         let Row::Molecule(molecule) = row.unwrap() else { panic!("the corpora hold molecules") };
         let skeleton = Skeleton::new(&molecule.smiles, tags.completion.as_ref()).unwrap();
