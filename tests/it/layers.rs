@@ -3,22 +3,26 @@
 use std::{fs, path::Path};
 
 /// What each folder or file of `src` may import from the crate.
-const LAYERS: [(&str, &[&str]); 6] = [
+const LAYERS: [(&str, &[&str]); 9] = [
     ("primitives", &[]),
     ("corpus", &["primitives"]),
     ("text", &["primitives", "corpus"]),
     ("tokenizer", &["primitives"]),
     ("drift", &["primitives", "corpus", "text", "tokenizer"]),
-    ("cli", &["primitives", "corpus", "text", "tokenizer", "drift"]),
+    ("artifact", &["primitives"]),
+    ("matcher", &["primitives", "artifact"]),
+    ("template", &["primitives", "corpus", "text", "tokenizer", "artifact", "matcher"]),
+    ("cli", &["primitives", "corpus", "text", "tokenizer", "drift", "artifact", "matcher", "template"]),
 ];
 
 /// Where each heavy dependency may be imported.
-const ONLY: [(&str, &[&str]); 8] = [
+const ONLY: [(&str, &[&str]); 9] = [
     ("use tokenizers::", &["tokenizer/hf.rs"]),
     ("hf_hub", &["tokenizer/hub.rs"]),
     ("parquet::", &["corpus/parquet.rs"]),
     ("chematic", &["corpus/"]),
     ("aho_corasick", &["text/tags.rs", "drift/processors.rs"]),
+    ("memmap2", &["artifact/read.rs"]),
     ("clap", &["cli/"]),
     ("indicatif", &["cli/progress.rs"]),
     ("comfy_table", &["cli/table.rs"]),

@@ -14,7 +14,7 @@ use crate::tokenizer_support::load;
 /// The molecules of a reference corpus, each with its conformers written in a format.
 fn molecules(corpus: &str, format: &NumberFormat) -> Vec<(String, Skeleton, Vec<String>)> {
     let corpus = Corpus::open(&[corpus.to_owned()], &CorpusOptions::default()).unwrap();
-    let rows = corpus.records().flat_map(|record| record.unwrap().parse());
+    let rows = corpus.records().map(|record| record.unwrap().parse());
     rows.filter_map(|row| match row.unwrap() {
         Row::Molecule(molecule) => {
             let skeleton = Skeleton::new(&molecule.smiles, None).unwrap();
@@ -92,6 +92,7 @@ fn every_conformer_is_accepted_as_its_tokenizer_writes_it() {
 }
 
 #[test]
+#[ignore = "ten minutes: every number with four decimals, nine tokenizers"]
 fn certificates_hold() {
     for known in embedded() {
         let tokenizer = load(known.name);
