@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use tplc::{
-    corpus::{Corpus, CorpusFormat, CorpusOptions, Position, Record, Row},
-    drift::{Analysis, AnalysisOptions, Progress, Rejected},
+    corpus::{Corpus, CorpusFormat, CorpusOptions, Position, Progress, Record, Rejected, Row},
+    drift::{Analysis, AnalysisOptions},
     text::{NumberFormat, Skeleton},
     tokenizer::{EmbeddedTokenizer, Tokenizer, TokenizerSource, embedded},
 };

@@ -17,8 +17,8 @@
 //!
 //! ```
 //! use tplc::{
-//!     corpus::{Corpus, CorpusOptions},
-//!     drift::{Analysis, AnalysisOptions, CostModel, Progress, Rejected, Report},
+//!     corpus::{Corpus, CorpusOptions, Progress, Rejected},
+//!     drift::{Analysis, AnalysisOptions, CostModel, Report},
 //!     tokenizer::TokenizerSource,
 //! };
 //!

@@ -1,19 +1,14 @@
 //! `tplc analyze`: how far placeholders drift from real coordinates.
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, value_parser};
 
 use super::{ExitStatus, Format, GlobalArgs, output, progress::Bar, report};
 use crate::{
-    corpus::{Corpus, CorpusFormat, CorpusOptions, JsonFields, SmilesSource},
-    drift::{
-        Analysis, AnalysisOptions, CostModel, DEFAULT_PLACEHOLDERS, PartialFile, Progress, Rejected, Report,
-    },
+    corpus::{Corpus, CorpusFormat, CorpusOptions, JsonFields, Progress, Rejected, SmilesSource},
+    drift::{Analysis, AnalysisOptions, CostModel, DEFAULT_PLACEHOLDERS, PartialFile, Report},
     text::{NumberFormat, Tags},
     tokenizer::{AddedTokens, Tokenizer, TokenizerSource},
 };
@@ -64,7 +59,7 @@ struct CorpusArgs {
     /// File, folder, glob, `-`, or reference:drugs, reference:qm9, reference:g2; repeatable. Plain, .gz or .zst.
     #[arg(long, short, value_name = "INPUT", default_values = ["reference:drugs"])]
     corpus: Vec<String>,
-    /// The format of the corpus, where the file name does not tell: enriched, jsonl, sdf, xyz, parquet.
+    /// The format of the corpus, where the file name does not tell: enriched, smiles, jsonl, sdf, xyz, parquet.
     #[arg(long, value_name = "FORMAT")]
     corpus_format: Option<CorpusFormat>,
     /// Field names of JSONL and Parquet that differ, such as `smiles=smi,conformers=xyz`

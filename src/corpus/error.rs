@@ -52,7 +52,7 @@ pub enum CorpusError {
         known: &'static str,
     },
     /// A format name that does not exist.
-    #[error("no corpus format {name:?}; there are enriched, jsonl, sdf, xyz and parquet")]
+    #[error("no corpus format {name:?}; there are enriched, smiles, jsonl, sdf, xyz and parquet")]
     UnknownFormat {
         /// The name as given.
         name: String,

@@ -10,6 +10,8 @@ use super::CorpusError;
 pub enum CorpusFormat {
     /// One enriched SMILES a line: `[C]<0.0,0.0,0.0>[O]<1.2,0.0,0.0>`.
     Enriched,
+    /// One SMILES a line, a name behind white space or none; enriched lines are taken too.
+    Smiles,
     /// One JSON object a line: a SMILES with conformers, or enriched text.
     JsonLines,
     /// MDL V2000 or V3000 mol blocks, each followed by data fields and `$$$$`.
@@ -22,13 +24,15 @@ pub enum CorpusFormat {
 
 impl CorpusFormat {
     /// Every format, in the order in which help texts list them.
-    pub const ALL: [Self; 5] = [Self::Enriched, Self::JsonLines, Self::Sdf, Self::Xyz, Self::Parquet];
+    pub const ALL: [Self; 6] =
+        [Self::Enriched, Self::Smiles, Self::JsonLines, Self::Sdf, Self::Xyz, Self::Parquet];
 
     /// The name that [`FromStr`] reads and [`Display`](fmt::Display) writes.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Enriched => "enriched",
+            Self::Smiles => "smiles",
             Self::JsonLines => "jsonl",
             Self::Sdf => "sdf",
             Self::Xyz => "xyz",
@@ -48,7 +52,8 @@ impl CorpusFormat {
         let (stem, _) = Compression::split_name(name);
         let (_, extension) = stem.rsplit_once('.')?;
         match extension.to_ascii_lowercase().as_str() {
-            "txt" | "smi" | "enriched" => Some(Self::Enriched),
+            "txt" | "enriched" => Some(Self::Enriched),
+            "smi" | "smiles" => Some(Self::Smiles),
             "jsonl" | "ndjson" | "json" => Some(Self::JsonLines),
             "sdf" | "sd" | "mol" => Some(Self::Sdf),
             "xyz" | "extxyz" => Some(Self::Xyz),
@@ -60,7 +65,7 @@ impl CorpusFormat {
     /// The most likely format of text that starts with `head` (already decompressed).
     ///
     /// `{` opens a JSON line; an SDF shows a version mark or a delimiter; an XYZ frame starts with its atom count;
-    /// the rest is taken for enriched lines.
+    /// the rest is taken for enriched lines if there is a hole in it, or else for SMILES.
     #[must_use]
     pub fn sniff(head: &[u8]) -> Self {
         let contains = |mark: &str| memchr::memmem::find(head, mark.as_bytes()).is_some();
@@ -73,6 +78,8 @@ impl CorpusFormat {
             Self::Sdf
         } else if !first_line.is_empty() && first_line.iter().all(u8::is_ascii_digit) {
             Self::Xyz
+        } else if !first_line.is_empty() && !contains("<") {
+            Self::Smiles
         } else {
             Self::Enriched
         }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{Coordinate, EnrichedRow, JsonFields, Molecule, Position, Row, RowFault};
 
 /// The row of one JSON line: a molecule with conformers, or enriched texts.
-pub(super) fn row(line: &str, fields: &JsonFields) -> Result<Row, RowFault> {
+pub(super) fn row(line: &str, fields: &JsonFields, conformers_needed: bool) -> Result<Row, RowFault> {
     let mut json = serde_json::Deserializer::from_str(line);
     let values = Wanted(fields).deserialize(&mut json).map_err(|error| syntax_fault(line, &error))?;
     json.end().map_err(|error| syntax_fault(line, &error))?;
@@ -22,6 +22,10 @@ pub(super) fn row(line: &str, fields: &JsonFields) -> Result<Row, RowFault> {
         let smiles = values.canonical.map(|raw| string(raw, &fields.canonical)).transpose()?;
         let texts = strings(raw, &fields.enriched)?;
         return Ok(Row::Enriched(EnrichedRow { name, smiles, texts }));
+    }
+    if let (Some(smiles), None, false) = (values.smiles, values.conformers, conformers_needed) {
+        let smiles = string(smiles, &fields.smiles)?;
+        return Ok(Row::Molecule(Molecule { name, smiles, conformers: Vec::new() }));
     }
     let (Some(smiles), Some(raw)) = (values.smiles, values.conformers) else {
         let absent = if values.smiles.is_none() { &fields.smiles } else { &fields.conformers };

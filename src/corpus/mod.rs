@@ -7,6 +7,7 @@
 //! Formats: enriched text lines, JSON lines, SDF (V2000 and V3000), extended XYZ, and Parquet (build feature
 //! `parquet`); plain, gzip or zstd.
 
+mod batch;
 mod coordinate;
 mod ctab;
 mod error;
@@ -30,6 +31,7 @@ mod source;
 mod stream;
 mod xyz;
 
+pub use batch::{InputCounts, Progress, Rejected, for_each_row};
 pub use coordinate::{Coordinate, CoordinateError, MAX_DECIMALS};
 pub use error::{CorpusError, RowError, RowFault};
 pub use format::CorpusFormat;

@@ -11,6 +11,8 @@ pub struct CorpusOptions {
     pub fields: JsonFields,
     /// Where the SMILES of an SDF record comes from.
     pub smiles: SmilesSource,
+    /// Whether a row without any conformer has a fault. Templates need none, only the SMILES.
+    pub conformers: bool,
     /// A record longer than this many bytes is rejected; memory is bounded by it.
     pub max_record_bytes: usize,
 }
@@ -21,6 +23,7 @@ impl Default for CorpusOptions {
             format: None,
             fields: JsonFields::default(),
             smiles: SmilesSource::default(),
+            conformers: true,
             max_record_bytes: 64 << 20,
         }
     }

@@ -102,9 +102,25 @@ impl Record {
             CorpusFormat::Enriched => {
                 Ok(Row::Enriched(EnrichedRow { texts: vec![text.to_owned()], ..EnrichedRow::default() }))
             }
-            CorpusFormat::JsonLines | CorpusFormat::Parquet => jsonl::row(text, &options.fields),
+            CorpusFormat::Smiles => smiles_row(text, options.conformers),
+            CorpusFormat::JsonLines | CorpusFormat::Parquet => {
+                jsonl::row(text, &options.fields, options.conformers)
+            }
             CorpusFormat::Sdf => Ok(Row::Molecule(sdf::molecule(text, &options.smiles)?)),
             CorpusFormat::Xyz => Ok(Row::Molecule(xyz::molecule(text)?)),
         }
     }
+}
+
+/// A SMILES and maybe a name; or enriched text, which such lists hold too.
+fn smiles_row(line: &str, conformers: bool) -> Result<Row, RowFault> {
+    if line.contains('<') {
+        return Ok(Row::Enriched(EnrichedRow { texts: vec![line.to_owned()], ..EnrichedRow::default() }));
+    }
+    if conformers {
+        return Err(RowFault::Missing("conformer: this is a SMILES alone".to_owned()));
+    }
+    let (smiles, name) = line.trim().split_once(char::is_whitespace).unwrap_or((line.trim(), ""));
+    let name = Some(name.trim().to_owned()).filter(|name| !name.is_empty());
+    Ok(Row::Molecule(Molecule { name, smiles: smiles.to_owned(), conformers: Vec::new() }))
 }

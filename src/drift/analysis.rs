@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rayon::prelude::*;
-
-use super::{DEFAULT_PLACEHOLDERS, DriftError, InputCounts, PartialFile, counter::Counter, learner::Learner};
+use super::{DEFAULT_PLACEHOLDERS, DriftError, PartialFile, counter::Counter, learner::Learner};
 use crate::{
-    corpus::{CorpusError, EnrichedRow, Molecule, Record, Row, RowError, RowFault},
+    corpus::{
+        CorpusError, EnrichedRow, InputCounts, Molecule, Progress, Record, Row, RowError, RowFault,
+        for_each_row,
+    },
     text::{EnrichedReader, EnrichedText, NumberFormat, Skeleton, Tags, TextError},
     tokenizer::Tokenizer,
 };
@@ -41,23 +42,6 @@ impl Default for AnalysisOptions {
     }
 }
 
-/// A row that was skipped: nothing of its record is counted.
-#[derive(Debug)]
-pub struct Rejected<'a> {
-    /// Where and why.
-    pub error: RowError,
-    /// The record as it was read.
-    pub record: &'a Record,
-}
-
-/// What a caller hears of while a corpus is read.
-pub trait Progress {
-    /// A row was skipped. Rows come in the order of the input.
-    fn rejected(&mut self, rejected: Rejected<'_>);
-    /// A batch is done; `rows` rows have been read so far.
-    fn advanced(&mut self, rows: u64);
-}
-
 /// Counts a corpus with several tokenizers and number formats at once.
 pub struct Analysis<'t> {
     options: &'t AnalysisOptions,
@@ -72,10 +56,6 @@ struct Worker<'t> {
     reader: EnrichedReader,
     options: &'t AnalysisOptions,
 }
-
-/// Records that are counted together; bounds both memory and the time between two progress reports.
-const BATCH_RECORDS: usize = 2048;
-const BATCH_BYTES: usize = 4 << 20;
 
 impl<'t> Analysis<'t> {
     /// An analysis that has counted nothing yet.
@@ -110,24 +90,18 @@ impl<'t> Analysis<'t> {
     /// [`DriftError::Corpus`] if the input cannot be read on, [`DriftError::TablesDisagree`] if a verified text fails.
     pub fn run(
         &mut self,
-        mut records: impl Iterator<Item = Result<Record, CorpusError>> + Send,
+        records: impl Iterator<Item = Result<Record, CorpusError>> + Send,
         progress: &mut impl Progress,
     ) -> Result<(), DriftError> {
-        let (pool, workers) = (&self.pool, &self.workers);
-        let mut batch = read_batch(&mut records)?;
-        while !batch.is_empty() {
-            let (outcomes, next) =
-                pool.install(|| rayon::join(|| count_batch(workers, &batch), || read_batch(&mut records)));
-            for (record, outcome) in batch.iter().zip(outcomes?) {
-                self.input.rows += 1;
-                if let Err(error) = outcome {
-                    self.input.skipped += 1;
-                    progress.rejected(Rejected { error, record });
-                }
-            }
-            progress.advanced(self.input.rows);
-            batch = next?;
-        }
+        let workers = &self.workers;
+        let count = |record: &Record| {
+            let thread = rayon::current_thread_index().unwrap_or(0);
+            let mut worker = workers[thread].lock().unwrap_or_else(PoisonError::into_inner);
+            worker.count(record)
+        };
+        let counts = for_each_row(records, &self.pool, progress, count, |()| {})?;
+        self.input.rows += counts.rows;
+        self.input.skipped += counts.skipped;
         Ok(())
     }
 
@@ -155,37 +129,8 @@ impl<'t> Analysis<'t> {
     }
 }
 
-/// What became of one record: counted, or skipped.
-type Outcome = Result<(), RowError>;
-
-fn read_batch(
-    records: &mut impl Iterator<Item = Result<Record, CorpusError>>,
-) -> Result<Vec<Record>, CorpusError> {
-    let mut batch = Vec::new();
-    let mut bytes = 0;
-    while batch.len() < BATCH_RECORDS && bytes < BATCH_BYTES {
-        let Some(record) = records.next() else { break };
-        let record = record?;
-        bytes += record.bytes().len();
-        batch.push(record);
-    }
-    Ok(batch)
-}
-
-fn count_batch(workers: &[Mutex<Worker<'_>>], batch: &[Record]) -> Result<Vec<Outcome>, DriftError> {
-    batch
-        .par_iter()
-        .with_min_len(8)
-        .map(|record| {
-            let thread = rayon::current_thread_index().unwrap_or(0);
-            let mut worker = workers[thread].lock().unwrap_or_else(PoisonError::into_inner);
-            worker.count(record)
-        })
-        .collect()
-}
-
 impl Worker<'_> {
-    fn count(&mut self, record: &Record) -> Result<Outcome, DriftError> {
+    fn count(&mut self, record: &Record) -> Result<Result<(), RowError>, DriftError> {
         let counted = match record.parse() {
             Ok(Row::Molecule(molecule)) => self.count_molecule(&molecule)?,
             Ok(Row::Enriched(row)) => self.count_enriched(&row)?,

@@ -14,12 +14,10 @@ mod processors;
 mod report;
 mod runs;
 
-pub use analysis::{Analysis, AnalysisOptions, Progress, Rejected};
+pub use analysis::{Analysis, AnalysisOptions};
 pub use cost::{Cost, CostModel};
 pub use error::DriftError;
-pub use partial::{
-    HoleCount, InputCounts, LiteralCount, Partial, PartialFile, PlaceholderFacts, TokenizerFacts,
-};
+pub use partial::{HoleCount, LiteralCount, Partial, PartialFile, PlaceholderFacts, TokenizerFacts};
 pub use processors::{allowlist, blocklist};
 pub use report::{
     BorderReport, Distribution, LiteralExample, MixtureReport, PlaceholderReport, Report, Share, SplitGroup,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DriftError, allowlist, blocklist};
 use crate::{
+    corpus::InputCounts,
     primitives::{ByteSpan, TokenId},
     text::{NumberFormat, NumberSurvey, Tags},
     tokenizer::{ChangedNumber, Tokenizer, TokenizerError},
@@ -128,16 +129,6 @@ pub struct BorderCount {
     pub text: String,
     /// Occurrences.
     pub count: u64,
-}
-
-/// Rows of input, whatever the tokenizer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InputCounts {
-    /// Rows read, skipped ones too.
-    pub rows: u64,
-    /// Rows skipped, each with a reason that was reported.
-    pub skipped: u64,
 }
 
 /// What `--partial` writes: one object for people and pipelines to keep, `tplc merge` to add.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Cost, CostModel, HoleCount, InputCounts, Partial, PartialFile, PlaceholderFacts};
-use crate::{text::DetectedFormat, tokenizer::ChangedNumber};
+use super::{Cost, CostModel, HoleCount, Partial, PartialFile, PlaceholderFacts};
+use crate::{corpus::InputCounts, text::DetectedFormat, tokenizer::ChangedNumber};
 
 /// The report of an analysis. Its JSON form carries `"schema": "tplc.analyze/1"` and is described in `docs/analyze.md`.
 #[derive(Clone, Debug, Serialize)]

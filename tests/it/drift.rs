@@ -2,8 +2,8 @@ use std::fmt::Write;
 
 use proptest::prelude::*;
 use tplc::{
-    corpus::{Corpus, CorpusFormat, CorpusOptions, Record},
-    drift::{Analysis, AnalysisOptions, CostModel, Partial, PartialFile, Progress, Rejected, Report},
+    corpus::{Corpus, CorpusFormat, CorpusOptions, Progress, Record, Rejected},
+    drift::{Analysis, AnalysisOptions, CostModel, Partial, PartialFile, Report},
     text::NumberFormat,
     tokenizer::{AddedTokens, Tokenizer, TokenizerSource, embedded},
 };
