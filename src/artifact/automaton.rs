@@ -40,6 +40,9 @@ impl Automaton {
     /// The state in which the text is complete.
     pub const DONE: StateId = StateId(0);
 
+    /// The most different tokens that an automaton can use: a file numbers them with 16 bits.
+    pub const MOST_TOKENS: usize = 1 << 16;
+
     /// The number of states.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -117,6 +117,11 @@ impl<D: AsRef<[u8]>> Artifact<D> {
         Ok(Template::new(Arc::clone(&self.tables), roots))
     }
 
+    /// All molecules in order, each as its literals by place and index there.
+    pub fn rows(&self) -> impl Iterator<Item = impl Iterator<Item = (LiteralPlace, usize)>> {
+        (0..self.len()).filter_map(|index| Some(self.row(index).ok()?.map(|number| self.place(number))))
+    }
+
     /// The number of a molecule by its literals.
     pub fn find<'l>(&self, literals: impl ExactSizeIterator<Item = &'l str>) -> Option<usize> {
         let atoms = literals.len().checked_sub(1)?;

@@ -117,6 +117,28 @@ impl Tables {
         literals.find(literal).and_then(|index| literals.root(index))
     }
 
+    /// The token alphabet: every id that is one of several in some state, ascending. A model that is held by a template
+    /// needs no other logits.
+    #[must_use]
+    pub fn alphabet(&self) -> Vec<TokenId> {
+        let automaton = &self.automaton;
+        let states = (0..automaton.len()).map(|index| StateId(index as u32));
+        // Where a number may end, what may follow it is a choice unless the number must end and the literal is one.
+        let ends_open =
+            states.clone().any(|state| automaton.ends_number(state) && !automaton.edges(state).is_empty());
+        let roots =
+            self.literals.iter().flat_map(|literals| literals.roots.iter().copied()).chain([self.separator]);
+        let chosen = states.filter(|&state| automaton.edges(state).len() > 1 || automaton.ends_number(state));
+        let mut ids: Vec<TokenId> = chosen
+            .chain(roots.filter(|&root| ends_open || automaton.edges(root).len() > 1))
+            .flat_map(|state| automaton.edges(state).tokens())
+            .copied()
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
     /// The text of a token for people: what the tokenizer calls it, or its id.
     #[must_use]
     pub fn token_text(&self, token: TokenId) -> String {

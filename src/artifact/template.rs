@@ -126,6 +126,13 @@ impl<D: AsRef<[u8]>> Artifact<D> {
         let text = SkeletonText::new(smiles, &header.open, &header.close);
         Template::of_literals(self.tables(), text.literals())
     }
+
+    /// The literals of a SMILES, as [`Artifact::template`] looks them up.
+    #[must_use]
+    pub fn literals_of(&self, smiles: &str) -> Vec<String> {
+        let header = &self.tables().header;
+        SkeletonText::new(smiles, &header.open, &header.close).literals().map(str::to_owned).collect()
+    }
 }
 
 /// The COPY text of a molecule, cut at its holes.

@@ -1,24 +1,30 @@
-//! `tplc merge`: adds the counts of several runs.
+//! `tplc merge`: adds the counts of several runs, or makes the artifacts of several shards one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
 use super::{
     ExitStatus, GlobalArgs,
     analyze::{CostArgs, LimitArgs, show},
+    build::{BuiltArtifact, show_built},
     output,
 };
-use crate::drift::{PartialFile, Report};
+use crate::{
+    artifact::Artifact,
+    drift::{PartialFile, Report},
+    template::{Manifest, merge},
+};
 
-/// Add the counts that `tplc analyze --partial` wrote; any split and order gives the same counts and bytes.
+/// Add the counts that `tplc analyze --partial` wrote, or make the artifacts that `tplc build --shard` wrote one; any split
+/// and order gives the same bytes as one run.
 #[derive(Debug, Args)]
 pub(super) struct MergeArgs {
-    /// Files of counts, made with the same tokenizers and options.
+    /// Files of counts, or artifacts (.tplc), made with the same tokenizers and options.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Write the added counts to a file.
+    /// Write the added counts, or the artifact, to a file.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -29,6 +35,15 @@ pub(super) struct MergeArgs {
 
 impl MergeArgs {
     pub(super) fn run(&self, global: &GlobalArgs) -> Result<ExitStatus> {
+        let artifacts = self.files.iter().filter(|path| path.extension().is_some_and(|ext| ext == "tplc"));
+        match artifacts.count() {
+            0 => self.merge_counts(global),
+            all if all == self.files.len() => self.merge_artifacts(global),
+            _ => bail!("counts and artifacts cannot be merged with each other: give one kind"),
+        }
+    }
+
+    fn merge_counts(&self, global: &GlobalArgs) -> Result<ExitStatus> {
         let mut sum: Option<PartialFile> = None;
         for path in &self.files {
             let at = || format!("{}", path.display());
@@ -41,10 +56,35 @@ impl MergeArgs {
         }
         let sum = sum.ok_or_else(|| anyhow!("no files given"))?;
         if let Some(path) = &self.output {
-            output::write_whole(path, &sum.to_json()?)?;
+            output::write_whole(path, sum.to_json()?)?;
         }
         let report = Report::new(&sum, self.cost.model());
         show(&report, global)?;
         Ok(self.limits.judge(&report, global))
     }
+
+    fn merge_artifacts(&self, global: &GlobalArgs) -> Result<ExitStatus> {
+        let path =
+            self.output.as_deref().context("artifacts are merged into a file: give --output FILE.tplc")?;
+        let parts: Vec<Artifact> = self
+            .files
+            .iter()
+            .map(|path| Artifact::open(path).with_context(|| path.display().to_string()))
+            .collect::<Result<_>>()?;
+        let bytes = merge(&parts)?;
+        let artifact = Artifact::from_bytes(bytes.as_slice())?;
+        let parts: Option<Vec<Manifest>> = self.files.iter().map(|path| read_manifest(path)).collect();
+        let manifest = Manifest::of_merged(&artifact, parts.as_deref());
+        drop(artifact);
+        let beside = path.with_extension("ron");
+        output::write_all_whole(&[(&beside, manifest.to_ron()?.as_bytes()), (path, &bytes)])?;
+        show_built(&[BuiltArtifact::new(path, manifest)], global)?;
+        Ok(ExitStatus::Success)
+    }
+}
+
+/// The manifest beside an artifact, if there is one that belongs to it.
+fn read_manifest(artifact: &Path) -> Option<Manifest> {
+    let manifest = Manifest::from_ron(&std::fs::read_to_string(artifact.with_extension("ron")).ok()?).ok()?;
+    manifest.is_of(&std::fs::read(artifact).ok()?).then_some(manifest)
 }

@@ -1,7 +1,11 @@
 //! The command line: one file a verb. Data goes to standard output, all else to standard error.
 
 mod analyze;
+mod build;
+mod check;
 mod completions;
+mod corpus;
+mod inspect;
 mod merge;
 mod output;
 mod progress;
@@ -90,6 +94,9 @@ enum Format {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Analyze(Box<analyze::AnalyzeArgs>),
+    Build(Box<build::BuildArgs>),
+    Check(check::CheckArgs),
+    Inspect(inspect::InspectArgs),
     Merge(merge::MergeArgs),
     Tokenizers(tokenizers::TokenizersArgs),
     Completions(completions::CompletionsArgs),
@@ -108,6 +115,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let status = match cli.verb {
         Verb::Analyze(args) => args.run(&cli.global),
+        Verb::Build(args) => args.run(&cli.global),
+        Verb::Check(args) => args.run(&cli.global),
+        Verb::Inspect(args) => args.run(&cli.global),
         Verb::Merge(args) => args.run(&cli.global),
         Verb::Tokenizers(args) => args.run(&cli.global),
         Verb::Completions(args) => args.run(),

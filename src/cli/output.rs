@@ -55,10 +55,21 @@ impl WholeFile {
 }
 
 /// Writes a whole file.
-pub(super) fn write_whole(path: &Path, text: &str) -> Result<()> {
+pub(super) fn write_whole(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
     let mut file = WholeFile::create(path)?;
-    file.write(text.as_bytes());
+    file.write(content.as_ref());
     file.finish()
+}
+
+/// Writes several whole files: none is put in its place before all are written.
+pub(super) fn write_all_whole(files: &[(&Path, &[u8])]) -> Result<()> {
+    let write = |&(path, content): &(&Path, &[u8])| {
+        let mut file = WholeFile::create(path)?;
+        file.write(content);
+        Ok(file)
+    };
+    let written: Vec<WholeFile> = files.iter().map(write).collect::<Result<_>>()?;
+    written.into_iter().try_for_each(WholeFile::finish)
 }
 
 /// Checks before long work that its result will have a folder to go to.

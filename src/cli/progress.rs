@@ -32,6 +32,17 @@ impl Bar {
         Self { bar, read }
     }
 
+    /// A bar over a share of some work; the function moves it, from any thread.
+    pub(super) fn of_share(global: &GlobalArgs, what: String) -> (Self, impl Fn(f64) + Sync + use<>) {
+        let bar = Self::new(global, Some(1000), BytesRead::default());
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent}% {msg} eta {eta}") {
+            bar.bar.set_style(style);
+        }
+        bar.bar.set_message(what);
+        let moved = bar.bar.clone();
+        (bar, move |share| moved.set_position((share * 1000.0) as u64))
+    }
+
     /// Shows how far reading has come.
     pub(super) fn advance(&self, rows: u64) {
         self.bar.set_position(self.read.get());

@@ -97,6 +97,28 @@ impl Builder {
         Ok(self.state(node))
     }
 
+    /// The state that is `state` of another automaton. States that were made from the same paths in the same order get
+    /// the same ids again.
+    pub(super) fn graft(
+        &mut self,
+        other: &Automaton,
+        state: StateId,
+        known: &mut FxHashMap<StateId, StateId>,
+    ) -> StateId {
+        if let Some(&known) = known.get(&state) {
+            return known;
+        }
+        let mut node = Node { edges: BTreeMap::new(), ends_number: other.ends_number(state) };
+        for (token, target) in other.edges(state).iter() {
+            // As deep as a literal has tokens: edges lead down.
+            let state = self.graft(other, target.state, known);
+            node.edges.insert(token, Target { state, free: target.free });
+        }
+        let new = self.state(node);
+        known.insert(state, new);
+        new
+    }
+
     /// The automaton as it is now.
     pub(super) fn build(&self) -> Automaton {
         let edges = self.nodes.iter().map(|node| {

@@ -16,7 +16,7 @@ use std::{
 };
 
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{NumberLanguage, Oracle, TemplateError};
@@ -29,7 +29,8 @@ use crate::{
 };
 
 /// What was tried, and held.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Certificate {
     /// Numbers of the format: each was tried as x, y and z.
     pub numbers: u64,
@@ -37,12 +38,18 @@ pub struct Certificate {
     pub number_paths: u64,
     /// Literals: each was tried before and behind numbers of every kind.
     pub literals: u64,
-    /// Paths of the automaton through literals: one for each way in which a number may begin.
+    /// Ways in which a number may begin: what stands before its first digit.
+    pub openings: u64,
+    /// Paths of the automaton through literals: one for each way in which the number behind it may begin.
     pub literal_paths: u64,
-    /// Texts that were tokenized whole.
-    pub texts: u64,
-    /// Their tokens.
-    pub tokens: u64,
+}
+
+impl Certificate {
+    /// The same for another number of literals: those with a number behind them, and those that end a text.
+    pub(super) fn of_literals(self, before_numbers: u64, last: u64) -> Self {
+        let literal_paths = before_numbers * self.openings + last;
+        Self { literals: before_numbers + last, literal_paths, ..self }
+    }
 }
 
 /// What does not hold.
@@ -124,23 +131,23 @@ pub fn certify(
     texts.extend(prover.number_texts(numbers.len()));
     let done = AtomicU64::new(0);
     let prove = |text: &Text<'_>| {
-        let tokens = prover.prove(text, &numbers)?;
+        prover.prove(text, &numbers)?;
         tried((done.fetch_add(1, Ordering::Relaxed) + 1) as f64 / texts.len() as f64);
-        Ok(tokens)
+        Ok(())
     };
     // Any of several faults could come first from many threads; a person expects the first of the texts.
-    let proven: Vec<Result<u64, CertificateError>> = texts.par_iter().map(prove).collect();
-    let tokens = proven.into_iter().sum::<Result<u64, _>>()?;
+    let proven: Vec<Result<(), CertificateError>> = texts.par_iter().map(prove).collect();
+    proven.into_iter().collect::<Result<(), _>>()?;
     let literals: u64 = tables.literals.iter().map(|literals| literals.len() as u64).sum();
     let last = tables.literals[LiteralPlace::Last as usize].len() as u64;
     Ok(Certificate {
         numbers: numbers.len() as u64,
         number_paths,
-        literals,
-        literal_paths: (literals - last) * language.openings.len() as u64 + last,
-        texts: texts.len() as u64,
-        tokens,
-    })
+        literals: 0,
+        openings: language.openings.len() as u64,
+        literal_paths: 0,
+    }
+    .of_literals(literals - last, last))
 }
 
 /// Checks that tables were built for this tokenizer.
@@ -262,8 +269,8 @@ impl<'a> Prover<'a> {
         })
     }
 
-    /// Leads the tokenizer's ids of a text through the automaton; gives their number.
-    fn prove(&self, text: &Text<'a>, numbers: &[String]) -> Result<u64, CertificateError> {
+    /// Leads the tokenizer's ids of a text through the automaton.
+    fn prove(&self, text: &Text<'a>, numbers: &[String]) -> Result<(), CertificateError> {
         let mut written = String::new();
         for (literal, hole) in text.literals.iter().zip(&text.holes) {
             written.push_str(literal);
@@ -281,7 +288,7 @@ impl<'a> Prover<'a> {
             }
         }
         match matcher.is_finished() {
-            true => Ok(ids.len() as u64),
+            true => Ok(()),
             false => Err(self.refused(written, ids.len(), None, &matcher)),
         }
     }

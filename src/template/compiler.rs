@@ -125,7 +125,7 @@ impl<'t> Compiler<'t> {
         let states = (0..automaton.len()).map(|index| StateId(index as u32));
         let ids: BTreeSet<TokenId> =
             states.flat_map(|state| automaton.edges(state).tokens()).copied().collect();
-        if ids.len() > 1 << 16 {
+        if ids.len() > Automaton::MOST_TOKENS {
             return Err(TemplateError::TooManyTokens { tokens: ids.len() });
         }
         Ok(Tokens::new(ids.into_iter().map(|id| (id, self.tokenizer.token(id).unwrap_or_default()))))

@@ -2,12 +2,18 @@
 
 use thiserror::Error;
 
-use crate::{primitives::TokenId, text::NumberFormat, tokenizer::TokenizerError};
+use crate::{corpus::CorpusError, primitives::TokenId, text::NumberFormat, tokenizer::TokenizerError};
 
 /// Why no exact template can be compiled.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TemplateError {
+    /// Reading the corpus stopped.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// Two artifacts that cannot be one.
+    #[error("the artifacts were built with different {0}: build all with the same tokenizer and options")]
+    OtherOptions(&'static str),
     /// The tokenizer refused a text.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),

@@ -156,16 +156,25 @@ impl<'a> EnrichedText<'a> {
         Skeleton::from_parts(text, ends)
     }
 
+    /// The SMILES that the text copies: without holes and tags, every atom in brackets.
+    #[must_use]
+    pub fn smiles(&self) -> String {
+        let body = self.body.start..self.body.end;
+        let inside = |piece: &Piece| ByteSpan {
+            start: piece.span.start.clamp(body.start, body.end),
+            end: piece.span.end.clamp(body.start, body.end),
+        };
+        let literals = self.pieces().filter(|piece| piece.kind == PieceKind::Literal);
+        let copied: String = literals.map(|piece| inside(&piece).of(self.text)).collect();
+        copied.replace("<>", "")
+    }
+
     /// Checks that the text copies `smiles`, bare atoms wrapped in brackets.
     ///
     /// # Errors
     /// [`TextFault::OtherSmiles`] if it copies another, [`TextFault::Smiles`] if `smiles` is malformed.
     pub fn check_smiles(&self, smiles: &str) -> Result<(), TextError> {
-        let canonical = Skeleton::new(smiles, None)?;
-        let skeleton = self.skeleton();
-        let (open, close) = (self.body.start as usize, self.text.len() - self.body.end as usize);
-        let copied = &skeleton.as_str()[open..skeleton.as_str().len() - close];
-        let (canonical, enriched) = (canonical.as_str().replace("<>", ""), copied.replace("<>", ""));
+        let (canonical, enriched) = (Skeleton::new(smiles, None)?.as_str().replace("<>", ""), self.smiles());
         match canonical == enriched {
             true => Ok(()),
             false => Err(TextFault::OtherSmiles { enriched, canonical }.into()),

@@ -27,21 +27,34 @@ pub(super) fn read_file(path: &Path) -> Result<Parts, TokenizerError> {
     })
 }
 
-/// Reads a model folder: its tokenizer, and the rows of the model's embedding where `config.json` names them.
-pub(super) fn read_folder(folder: &Path) -> Result<(Parts, Option<u32>), TokenizerError> {
+/// What a source tells of the model beside its tokenizer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ModelFacts {
+    /// Rows of the embedding.
+    pub(super) rows: Option<u32>,
+    /// The text of the end-of-sequence token.
+    pub(super) eos: Option<String>,
+}
+
+/// Reads a model folder: its tokenizer, the rows of the model's embedding where `config.json` names them, and the
+/// end-of-sequence token where `tokenizer_config.json` does.
+pub(super) fn read_folder(folder: &Path) -> Result<(Parts, ModelFacts), TokenizerError> {
     if !folder.join(TOKENIZER).is_file() {
         return Err(TokenizerError::NoTokenizerJson { folder: folder.to_owned() });
     }
     let mut parts = read_file(&folder.join(TOKENIZER))?;
     let config: Option<TokenizerConfig> = read_json(&folder.join(TOKENIZER_CONFIG), TOKENIZER_CONFIG)?;
-    let declared = config.map(|config| config.added_tokens_decoder).unwrap_or_default();
+    let TokenizerConfig { added_tokens_decoder: declared, eos_token } = config.unwrap_or_default();
     let declared = declared.into_iter().map(|(id, token)| AddedToken { id: Some(id), ..token });
     add_missing(&mut parts, declared);
     let older: Option<BTreeMap<String, u32>> = read_json(&folder.join(ADDED_TOKENS), ADDED_TOKENS)?;
     let older = older.unwrap_or_default().into_iter();
     add_missing(&mut parts, older.map(|(content, id)| AddedToken::new(content, Some(id))));
     let config: Option<ModelConfig> = read_json(&folder.join(CONFIG), CONFIG)?;
-    Ok((parts, config.and_then(ModelConfig::rows)))
+    let eos = eos_token.map(|eos| match eos {
+        EosToken::Text(content) | EosToken::Token { content } => content,
+    });
+    Ok((parts, ModelFacts { rows: config.and_then(ModelConfig::rows), eos }))
 }
 
 /// Adds the tokens that `parts` does not declare with the same text and id. Declared with another id, they are
@@ -54,10 +67,20 @@ fn add_missing(parts: &mut Parts, tokens: impl Iterator<Item = AddedToken>) {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct TokenizerConfig {
     #[serde(default)]
     added_tokens_decoder: BTreeMap<u32, AddedToken>,
+    #[serde(default)]
+    eos_token: Option<EosToken>,
+}
+
+/// Older files give the token with its flags.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum EosToken {
+    Text(String),
+    Token { content: String },
 }
 
 /// The embedding's size: on top, or one level down in models that also read images.

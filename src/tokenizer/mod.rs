@@ -51,7 +51,7 @@ pub struct Tokenizer {
     name: String,
     origin: String,
     licence: Option<&'static str>,
-    embedding_rows: Option<u32>,
+    facts: folder::ModelFacts,
     inner: hf::HfTokenizer,
     vocabulary: OnceLock<Vocabulary>,
     fingerprint: OnceLock<Fingerprint>,
@@ -75,11 +75,11 @@ impl Tokenizer {
         name: String,
         origin: String,
         licence: Option<&'static str>,
-        embedding_rows: Option<u32>,
+        facts: folder::ModelFacts,
         inner: hf::HfTokenizer,
     ) -> Self {
         let (vocabulary, fingerprint, digits) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Self { name, origin, licence, embedding_rows, inner, vocabulary, fingerprint, digits }
+        Self { name, origin, licence, facts, inner, vocabulary, fingerprint, digits }
     }
 
     /// What it is called: `qwen3`, a file's or folder's name, `ORG/NAME`; with `+NAME` for each overlay.
@@ -142,7 +142,13 @@ impl Tokenizer {
     /// resized since.
     pub fn logits_width(&self) -> Option<u32> {
         let holds = |rows: &u32| self.vocabulary().max_id().is_none_or(|max| max.0 < *rows);
-        self.embedding_rows.filter(holds)
+        self.facts.rows.filter(holds)
+    }
+
+    /// The token that the model ends a sequence with, where the source tells it: an embedded tokenizer, or the
+    /// `tokenizer_config.json` of a folder or repository.
+    pub fn eos(&self) -> Option<TokenId> {
+        self.vocabulary().added(self.facts.eos.as_deref()?)
     }
 
     /// The content hash: over vocabulary, merges, added tokens, normalizer, pre-tokenizer and the model's flags.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::added::AddedTokens;
 use super::embedded::{EmbeddedTokenizer, embedded};
-use super::folder::{TOKENIZER, read_file, read_folder};
+use super::folder::{ModelFacts, TOKENIZER, read_file, read_folder};
 use super::hf::Parts;
 use super::hub::{HubConfig, fetch, is_repo_name, is_revision};
 use super::{Tokenizer, TokenizerError};
@@ -89,12 +89,12 @@ impl TokenizerSource {
     /// # Errors
     /// As [`TokenizerSource::load`].
     pub fn load_with(&self, overlays: &[AddedTokens], hub: &HubConfig) -> Result<Tokenizer, TokenizerError> {
-        let (mut parts, mut rows) = self.read(hub)?;
+        let (mut parts, mut facts) = self.read(hub)?;
         let mut name = self.name();
         for overlay in overlays {
             self.check_base(overlay)?;
             name = format!("{name}+{}", overlay.name);
-            rows = overlay.embedding_rows.or(rows);
+            facts.rows = overlay.embedding_rows.or(facts.rows);
             parts.added_tokens.extend(overlay.added_tokens.iter().cloned());
         }
         let inner = parts.build(&name)?;
@@ -102,7 +102,7 @@ impl TokenizerSource {
             Self::Embedded(tokenizer) => (tokenizer.origin.to_owned(), Some(tokenizer.licence)),
             _ => (self.to_string(), None),
         };
-        Ok(Tokenizer::new(name, origin, licence, rows, inner))
+        Ok(Tokenizer::new(name, origin, licence, facts, inner))
     }
 
     /// What the source is called.
@@ -123,14 +123,14 @@ impl TokenizerSource {
         name.unwrap_or_else(|| self.to_string())
     }
 
-    /// The parts, and the rows of the embedding where they are known.
-    fn read(&self, hub: &HubConfig) -> Result<(Parts, Option<u32>), TokenizerError> {
+    /// The parts, and what is known of the model.
+    fn read(&self, hub: &HubConfig) -> Result<(Parts, ModelFacts), TokenizerError> {
         match self {
             Self::Embedded(tokenizer) => {
                 let rows = tokenizer.overlay()?.and_then(|overlay| overlay.embedding_rows);
-                Ok((tokenizer.parts()?, rows))
+                Ok((tokenizer.parts()?, ModelFacts { rows, eos: Some(tokenizer.eos.to_owned()) }))
             }
-            Self::File(path) => Ok((read_file(path)?, None)),
+            Self::File(path) => Ok((read_file(path)?, ModelFacts::default())),
             Self::Folder(path) => read_folder(path),
             Self::Hub { repo, revision } => read_folder(&fetch(repo, revision.as_deref(), hub)?),
         }

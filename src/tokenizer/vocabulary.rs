@@ -94,6 +94,13 @@ impl Vocabulary {
         self.entry(id).and_then(|entry| self.slice(entry))
     }
 
+    /// The added token of this text.
+    #[must_use]
+    pub fn added(&self, text: &str) -> Option<TokenId> {
+        let mut added = self.iter().filter(|&(id, _)| self.is_added(id));
+        added.find(|(_, bytes)| *bytes == text.as_bytes()).map(|(id, _)| id)
+    }
+
     /// Whether `id` is an added token.
     #[must_use]
     pub fn is_added(&self, id: TokenId) -> bool {

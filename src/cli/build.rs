@@ -1,0 +1,249 @@
+//! `tplc build`: exact templates of a corpus, as artifacts.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::{
+    ExitStatus, Format, GlobalArgs,
+    corpus::{CorpusArgs, number_format, tags},
+    output,
+    progress::Bar,
+    table::{Table, count},
+};
+use crate::{
+    artifact::Artifact,
+    corpus::InputCounts,
+    primitives::TokenId,
+    template::{Collector, Compiler, Manifest, TemplateOptions, certify},
+    text::{NumberFormat, Tags},
+    tokenizer::{AddedTokens, Tokenizer, TokenizerSource},
+};
+
+/// Build exact templates of all molecules of a corpus: one artifact for each tokenizer and number format.
+#[derive(Debug, Args)]
+pub(super) struct BuildArgs {
+    /// Embedded name (see `tplc tokenizers`), tokenizer.json, model folder, or hf:ORG/NAME[@REV]; repeatable.
+    #[arg(long, short, value_name = "NAME|PATH|hf:ORG/NAME", required = true)]
+    tokenizer: Vec<TokenizerSource>,
+    /// Added tokens to lay over each tokenizer, RON or JSON; repeatable.
+    #[arg(long, value_name = "FILE")]
+    added_tokens: Vec<PathBuf>,
+    /// How coordinates are written: fixedN, trimmedN, RON, or a .ron file; repeatable.
+    #[arg(long, value_name = "FORMAT", value_parser = number_format, default_value = "fixed4")]
+    number_format: Vec<NumberFormat>,
+    /// Tags around prompt and completion: none, conformer, or a .ron file.
+    #[arg(long, value_name = "TAGS", default_value = "none", value_parser = tags)]
+    tags: Tags,
+    /// The token that ends a sequence: its text, `auto` (the tokenizer's own, if it tells), or `none`.
+    #[arg(long, value_name = "TEXT|auto|none", default_value = "auto")]
+    eos: String,
+    /// Where to write: a .tplc file, or a folder for several artifacts (named TOKENIZER-FORMAT.tplc). A manifest of the
+    /// same name ends in .ron.
+    #[arg(long, short, value_name = "PATH")]
+    output: PathBuf,
+    /// Take only row I, I+N, I+2N, … of the corpus; `tplc merge` makes the artifacts of all shards one.
+    #[arg(long, value_name = "I/N", value_parser = shard, default_value = "1/1", hide_default_value = true)]
+    shard: Shard,
+    /// What to prove before writing.
+    #[arg(long, value_enum, default_value_t = Proof::Full)]
+    certificate: Proof,
+    /// Threads; 0 takes one a core.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    // Flattened groups come last: each sets the heading of what follows it.
+    #[command(flatten)]
+    corpus: CorpusArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Proof {
+    /// Every number and every literal, against the tokenizer.
+    Full,
+    /// Nothing; `tplc check --exhaustive` can do it later.
+    None,
+}
+
+/// Part `index` of `of`, from 1.
+#[derive(Clone, Copy, Debug)]
+struct Shard {
+    index: usize,
+    of: usize,
+}
+
+/// The manifests as JSON, schema `tplc.build/1`.
+#[derive(Serialize)]
+struct Built<'a> {
+    schema: &'static str,
+    artifacts: &'a [BuiltArtifact],
+}
+
+/// An artifact that was written.
+#[derive(Serialize)]
+pub(super) struct BuiltArtifact {
+    path: String,
+    manifest: Manifest,
+}
+
+impl BuiltArtifact {
+    pub(super) fn new(path: &Path, manifest: Manifest) -> Self {
+        Self { path: path.display().to_string(), manifest }
+    }
+}
+
+/// Prints what was written.
+pub(super) fn show_built(built: &[BuiltArtifact], global: &GlobalArgs) -> Result<()> {
+    match global.format {
+        Format::Json => output::print_json(&Built { schema: "tplc.build/1", artifacts: built }),
+        Format::Text | Format::Markdown => output::print(&render(built, global.format)),
+    }
+}
+
+impl BuildArgs {
+    pub(super) fn run(&self, global: &GlobalArgs) -> Result<ExitStatus> {
+        let overlays: Vec<AddedTokens> =
+            self.added_tokens.iter().map(AddedTokens::read).collect::<Result<_, _>>()?;
+        let tokenizers: Vec<Tokenizer> =
+            self.tokenizer.iter().map(|source| source.load(&overlays)).collect::<Result<_, _>>()?;
+        let paths = self.paths(&tokenizers)?;
+        let corpus = self.corpus.open(false)?;
+        let outputs: Vec<&Path> =
+            paths.iter().flatten().chain(&self.corpus.rejects).map(PathBuf::as_path).collect();
+        for path in &outputs {
+            output::check_folder(path)?;
+        }
+        output::check_distinct(&outputs, corpus.names().map(|name| Path::new(name.as_ref())))?;
+
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build()?;
+        let bar = Bar::new(global, corpus.total_bytes(), corpus.bytes_read());
+        let mut rejects = self.corpus.rejects(global, &bar)?;
+        let mut molecules = Collector::default();
+        let shard = corpus.records().skip(self.shard.index - 1).step_by(self.shard.of);
+        let input = molecules.read(shard, &self.tags, &pool, &mut rejects)?;
+        bar.finish();
+        rejects.close(&input)?;
+        // A shard may well be empty, a corpus should not.
+        ensure!(
+            !molecules.is_empty() || self.shard.of > 1,
+            "no molecule to build a template of: {} rows were read",
+            input.rows
+        );
+
+        let mut built = Vec::new();
+        let jobs = tokenizers
+            .iter()
+            .flat_map(|tokenizer| self.number_format.iter().map(move |format| (tokenizer, *format)));
+        for ((tokenizer, format), [artifact, manifest]) in jobs.zip(&paths) {
+            let made = pool.install(|| self.build(tokenizer, format, &molecules, &input, global))?;
+            output::write_all_whole(&[(manifest, made.1.to_ron()?.as_bytes()), (artifact, &made.0)])?;
+            built.push(BuiltArtifact::new(artifact, made.1));
+        }
+        show_built(&built, global)?;
+        let skipped = self.corpus.strict && input.skipped > 0;
+        Ok(if skipped { ExitStatus::Failure } else { ExitStatus::Success })
+    }
+
+    /// The bytes of one artifact, and its manifest.
+    fn build(
+        &self,
+        tokenizer: &Tokenizer,
+        format: NumberFormat,
+        molecules: &Collector,
+        input: &InputCounts,
+        global: &GlobalArgs,
+    ) -> Result<(Vec<u8>, Manifest)> {
+        let options = TemplateOptions { format, tags: self.tags.clone(), eos: self.eos(tokenizer)? };
+        let bytes = molecules.build(&Compiler::new(tokenizer, &options)?)?;
+        // What will be read is what is proven.
+        let artifact = Artifact::from_bytes(bytes.as_slice())?;
+        let certificate = match self.certificate {
+            Proof::Full if !artifact.is_empty() => {
+                let (bar, moved) = Bar::of_share(global, format!("proving {} {format}", tokenizer.name()));
+                let certificate = certify(artifact.tables(), tokenizer, &moved);
+                bar.finish();
+                Some(certificate.with_context(|| format!("{} {format}: not exact", tokenizer.name()))?)
+            }
+            Proof::Full | Proof::None => None,
+        };
+        let manifest = Manifest::new(&artifact, input.clone(), certificate);
+        drop(artifact);
+        Ok((bytes, manifest))
+    }
+
+    fn eos(&self, tokenizer: &Tokenizer) -> Result<Option<TokenId>> {
+        match self.eos.as_str() {
+            "none" => Ok(None),
+            "auto" => Ok(tokenizer.eos()),
+            text => tokenizer.vocabulary().added(text).map(Some).ok_or_else(|| {
+                anyhow!("{} has no added token {text:?} to end a sequence with", tokenizer.name())
+            }),
+        }
+    }
+
+    /// Artifact and manifest of each job, in order.
+    fn paths(&self, tokenizers: &[Tokenizer]) -> Result<Vec<[PathBuf; 2]>> {
+        let single = tokenizers.len() * self.number_format.len() == 1;
+        if single && self.output.extension().is_some_and(|extension| extension == "tplc") {
+            return Ok(vec![[self.output.clone(), self.output.with_extension("ron")]]);
+        }
+        ensure!(
+            self.output.is_dir(),
+            "{} is no folder: several artifacts need one (one artifact may be a file that ends in .tplc)",
+            self.output.display()
+        );
+        let names = tokenizers.iter().flat_map(|tokenizer| {
+            // A hub name has a slash, and a format in RON has spaces.
+            let plain =
+                |text: &str| text.replace(|c: char| !c.is_ascii_alphanumeric() && !"-+._".contains(c), "_");
+            let formats = self.number_format.iter();
+            formats.map(move |format| format!("{}-{}", plain(tokenizer.name()), plain(&format.to_string())))
+        });
+        let path = |name: &str, extension: &str| self.output.join(format!("{name}.{extension}"));
+        Ok(names.map(|name| [path(&name, "tplc"), path(&name, "ron")]).collect())
+    }
+}
+
+fn render(built: &[BuiltArtifact], format: Format) -> String {
+    let header = [
+        "artifact",
+        "tokenizer",
+        "format",
+        "molecules",
+        "atoms",
+        "literals",
+        "bytes",
+        "bytes/atom",
+        "proven",
+    ];
+    let mut table = Table::new("Built", &[0, 1, 2, 8], &header);
+    for BuiltArtifact { path, manifest } in built {
+        let molecules = &manifest.molecules;
+        table.row(vec![
+            path.clone(),
+            manifest.source.tokenizer.clone(),
+            manifest.source.number_format.clone(),
+            count(molecules.molecules),
+            count(molecules.atoms),
+            count(molecules.literals.iter().sum()),
+            count(manifest.bytes),
+            format!("{:.2}", manifest.bytes as f64 / molecules.atoms.max(1) as f64),
+            match &manifest.certificate {
+                Some(proof) => {
+                    format!("{} numbers, {} literals", count(proof.numbers), count(proof.literals))
+                }
+                None => "nothing".to_owned(),
+            },
+        ]);
+    }
+    table.render(format).trim_end().to_owned() + "\n"
+}
+
+fn shard(text: &str) -> Result<Shard, String> {
+    let parts = text.split_once('/').and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
+    match parts {
+        Some((index, of)) if (1..=of).contains(&index) => Ok(Shard { index, of }),
+        _ => Err("must be I/N with 1 ≤ I ≤ N, such as 3/8".to_owned()),
+    }
+}

@@ -1,0 +1,137 @@
+//! `tplc check`: whether an artifact is whole, exact, and made for a tokenizer.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use serde::Serialize;
+
+use super::{ExitStatus, Format, GlobalArgs, output, progress::Bar, table::count};
+use crate::{
+    artifact::{Artifact, Tables},
+    template::{Certificate, CertificateError, certify, same_tokenizer},
+    tokenizer::{AddedTokens, Tokenizer, TokenizerSource, embedded},
+};
+
+/// Check that an artifact is undamaged and fits a tokenizer; prove again that it is exact. Put it into CI: a tokenizer
+/// that changed is exit status 1.
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// The artifact.
+    artifact: PathBuf,
+    /// The tokenizer it must fit; without one, the embedded one it was built for.
+    #[arg(long, short, value_name = "NAME|PATH|hf:ORG/NAME")]
+    tokenizer: Option<TokenizerSource>,
+    /// Added tokens to lay over it, RON or JSON; repeatable.
+    #[arg(long, value_name = "FILE")]
+    added_tokens: Vec<PathBuf>,
+    /// Try every number and every literal against the tokenizer.
+    #[arg(long)]
+    exhaustive: bool,
+    /// Threads; 0 takes one a core.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+}
+
+/// The answer as JSON, schema `tplc.check/1`.
+#[derive(Serialize)]
+struct Answer {
+    schema: &'static str,
+    artifact: String,
+    good: bool,
+    /// What is wrong; `null` if nothing is.
+    fault: Option<String>,
+    tokenizer: Option<String>,
+    molecules: Option<usize>,
+    certificate: Option<Certificate>,
+}
+
+impl CheckArgs {
+    pub(super) fn run(&self, global: &GlobalArgs) -> Result<ExitStatus> {
+        let mut answer = Answer {
+            schema: "tplc.check/1",
+            artifact: self.artifact.display().to_string(),
+            good: false,
+            fault: None,
+            tokenizer: None,
+            molecules: None,
+            certificate: None,
+        };
+        match Artifact::open(&self.artifact) {
+            // A file that is not there is no answer.
+            Err(error @ crate::artifact::Error::Read { .. }) => return Err(error.into()),
+            Err(error) => answer.fault = Some(error.to_string()),
+            Ok(artifact) => {
+                answer.molecules = Some(artifact.len());
+                self.judge(artifact.tables(), global, &mut answer)?;
+            }
+        }
+        answer.good = answer.fault.is_none();
+        match global.format {
+            Format::Json => output::print_json(&answer)?,
+            Format::Text | Format::Markdown => output::print(&render(&answer))?,
+        }
+        Ok(if answer.good { ExitStatus::Success } else { ExitStatus::Failure })
+    }
+
+    fn judge(&self, tables: &Arc<Tables>, global: &GlobalArgs, answer: &mut Answer) -> Result<()> {
+        let tokenizer = self.load(tables)?;
+        answer.tokenizer = Some(tokenizer.name().to_owned());
+        let proven = match self.exhaustive {
+            false => same_tokenizer(tables, &tokenizer).map(|()| None),
+            true => {
+                let (bar, moved) = Bar::of_share(global, "proving".to_owned());
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build()?;
+                let proven = pool.install(|| certify(tables, &tokenizer, &moved));
+                bar.finish();
+                proven.map(Some)
+            }
+        };
+        match proven {
+            Ok(certificate) => answer.certificate = certificate,
+            Err(error @ CertificateError::Tokenizer(_)) => return Err(error.into()),
+            Err(error) => answer.fault = Some(error.to_string()),
+        }
+        Ok(())
+    }
+
+    fn load(&self, tables: &Tables) -> Result<Tokenizer> {
+        let overlays: Vec<AddedTokens> =
+            self.added_tokens.iter().map(AddedTokens::read).collect::<Result<_, _>>()?;
+        if let Some(source) = &self.tokenizer {
+            return Ok(source.load(&overlays)?);
+        }
+        load_embedded(tables, &overlays)
+    }
+}
+
+/// The embedded tokenizer that tables were built for.
+pub(super) fn load_embedded(tables: &Tables, overlays: &[AddedTokens]) -> Result<Tokenizer> {
+    let name = &tables.header.tokenizer;
+    let base = name.split('+').next().unwrap_or(name);
+    let known = embedded().find(|known| known.name == base);
+    let known = known.ok_or_else(|| anyhow!("the artifact was built for {name}, which is not embedded"));
+    let source = known.context("name the tokenizer with --tokenizer")?;
+    Ok(TokenizerSource::Embedded(source).load(overlays)?)
+}
+
+fn render(answer: &Answer) -> String {
+    if let Some(fault) = &answer.fault {
+        return format!("{}: no\n  {fault}\n", answer.artifact);
+    }
+    let molecules = count(answer.molecules.unwrap_or(0) as u64);
+    let tokenizer = answer.tokenizer.as_deref().unwrap_or_default();
+    let proven = match &answer.certificate {
+        Some(proof) => format!(
+            "exact: {} numbers as x, y and z, {} literals, {} paths through them, tried against the tokenizer",
+            count(proof.numbers),
+            count(proof.literals),
+            count(proof.number_paths + proof.literal_paths)
+        ),
+        None => "not proven again: --exhaustive tries everything".to_owned(),
+    };
+    format!(
+        "{}: good\n  undamaged, {molecules} molecules\n  made for {tokenizer}\n  {proven}\n",
+        answer.artifact
+    )
+}

@@ -1,0 +1,158 @@
+//! The options of every verb that reads a corpus, and telling of the rows that it skips.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::{GlobalArgs, output, progress::Bar};
+use crate::{
+    corpus::{
+        Corpus, CorpusFormat, CorpusOptions, InputCounts, JsonFields, Progress, Rejected, SmilesSource,
+    },
+    text::{NumberFormat, Tags},
+};
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Corpus")]
+pub(super) struct CorpusArgs {
+    /// File, folder, glob, `-`, or reference:drugs, reference:qm9, reference:g2; repeatable. Plain, .gz or .zst.
+    #[arg(long, short, value_name = "INPUT", default_values = ["reference:drugs"])]
+    corpus: Vec<String>,
+    /// The format of the corpus, where the file name does not tell: enriched, smiles, jsonl, sdf, xyz, parquet.
+    #[arg(long, value_name = "FORMAT")]
+    corpus_format: Option<CorpusFormat>,
+    /// Field names of JSONL and Parquet that differ, such as `smiles=smi,conformers=xyz`
+    /// (name, smiles, conformers, canonical, enriched).
+    #[arg(long, value_name = "NAME=FIELD,…", value_parser = json_fields, default_value = "", hide_default_value = true)]
+    fields: JsonFields,
+    /// SDF data field that holds the SMILES, or `graph` to write it from the bonds; repeatable.
+    #[arg(long, value_name = "FIELD|graph")]
+    sdf_smiles: Vec<String>,
+    /// Exit with 1 if a row was skipped.
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Keep skipped records in this file.
+    #[arg(long, value_name = "FILE")]
+    pub(super) rejects: Option<PathBuf>,
+}
+
+impl CorpusArgs {
+    /// The corpus; `conformers` tells whether a row without one has a fault.
+    pub(super) fn open(&self, conformers: bool) -> Result<Corpus> {
+        let smiles = match self.sdf_smiles.as_slice() {
+            [] => SmilesSource::default(),
+            [graph] if graph == "graph" => SmilesSource::Graph,
+            fields => SmilesSource::Fields(fields.to_vec()),
+        };
+        let options = CorpusOptions {
+            format: self.corpus_format,
+            fields: self.fields.clone(),
+            smiles,
+            conformers,
+            ..CorpusOptions::default()
+        };
+        Ok(Corpus::open(&self.corpus, &options)?)
+    }
+
+    /// Who hears of skipped rows.
+    pub(super) fn rejects<'b>(&self, global: &GlobalArgs, bar: &'b Bar) -> Result<Rejects<'b>> {
+        let kept = match &self.rejects {
+            Some(path) => Some((path.clone(), output::WholeFile::create(path)?)),
+            None => None,
+        };
+        Ok(Rejects { kept, told: 0, quiet: global.quiet, bar })
+    }
+}
+
+/// How many skipped rows are told one by one.
+const TOLD: u64 = 10;
+
+/// Tells of skipped rows, and keeps them.
+pub(super) struct Rejects<'b> {
+    kept: Option<(PathBuf, output::WholeFile)>,
+    told: u64,
+    quiet: bool,
+    bar: &'b Bar,
+}
+
+impl Progress for Rejects<'_> {
+    fn rejected(&mut self, rejected: Rejected<'_>) {
+        if self.told < TOLD && !self.quiet {
+            self.bar.line(&format!("skipped {}", rejected.error));
+        }
+        self.told += 1;
+        if let Some((_, file)) = &mut self.kept {
+            file.write(rejected.record.bytes());
+            file.write(b"\n");
+        }
+    }
+
+    fn advanced(&mut self, rows: u64) {
+        self.bar.advance(rows);
+    }
+}
+
+impl Rejects<'_> {
+    pub(super) fn close(self, input: &InputCounts) -> Result<()> {
+        let skipped = input.skipped;
+        if skipped > 0 && !self.quiet {
+            let hint = match &self.kept {
+                Some((path, _)) => format!("kept in {}", path.display()),
+                None => "keep them with --rejects FILE".to_owned(),
+            };
+            self.bar.line(&format!("{skipped} of {} rows skipped; {hint}", input.rows));
+        }
+        if let Some((_, file)) = self.kept {
+            file.finish()?;
+        }
+        Ok(())
+    }
+}
+
+/// A number format by name, RON text, or the path of a .ron file.
+pub(super) fn number_format(text: &str) -> Result<NumberFormat, String> {
+    let file;
+    let source = if text.ends_with(".ron") {
+        file = std::fs::read_to_string(text).map_err(|error| format!("cannot read {text}: {error}"))?;
+        file.as_str()
+    } else {
+        text
+    };
+    source.trim().parse().map_err(|error: crate::text::NumberFormatError| error.to_string())
+}
+
+/// Tags by name or from a .ron file.
+pub(super) fn tags(text: &str) -> Result<Tags, String> {
+    match text {
+        "none" => Ok(Tags::none()),
+        "conformer" => Ok(Tags::conformer()),
+        path => {
+            let source = std::fs::read_to_string(path)
+                .map_err(|error| format!("neither none nor conformer, and no readable file: {error}"))?;
+            ron::from_str(&source).map_err(|error| error.to_string())
+        }
+    }
+}
+
+/// Field names: `smiles=smi,conformers=xyz`.
+fn json_fields(text: &str) -> Result<JsonFields, String> {
+    let mut fields = JsonFields::default();
+    for pair in text.split(',').filter(|pair| !pair.is_empty()) {
+        let (name, field) = pair.split_once('=').ok_or_else(|| format!("{pair:?} is not NAME=FIELD"))?;
+        let slot = match name {
+            "name" => &mut fields.name,
+            "smiles" => &mut fields.smiles,
+            "conformers" => &mut fields.conformers,
+            "canonical" => &mut fields.canonical,
+            "enriched" => &mut fields.enriched,
+            _ => {
+                return Err(format!(
+                    "no field {name:?}; there are name, smiles, conformers, canonical, enriched"
+                ));
+            }
+        };
+        field.clone_into(slot);
+    }
+    Ok(fields)
+}

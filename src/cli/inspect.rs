@@ -1,0 +1,176 @@
+//! `tplc inspect`: what is in an artifact.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::{
+    ExitStatus, Format, GlobalArgs, output,
+    table::{Table, count, percent},
+};
+use crate::{
+    artifact::{Artifact, Template},
+    corpus::{Coordinate, InputCounts},
+    matcher::Matcher,
+    primitives::TokenId,
+    template::{Manifest, automaton_text, dot, trace},
+    text::NumberFormat,
+};
+
+/// Show what is in an artifact: sizes, the token alphabet, the automaton of numbers, the template of one molecule.
+#[derive(Debug, Args)]
+pub(super) struct InspectArgs {
+    /// The artifact.
+    artifact: PathBuf,
+    /// The template of this molecule in trace notation: any whose literals the artifact has.
+    #[arg(long, value_name = "SMILES", conflicts_with = "show")]
+    smiles: Option<String>,
+    /// The template of molecule I, from 0.
+    #[arg(long, value_name = "I", conflicts_with_all = ["smiles", "show"])]
+    molecule: Option<usize>,
+    /// Show this instead.
+    #[arg(long, value_enum)]
+    show: Option<Part>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The ids that are ever a choice, with their texts.
+    Alphabet,
+    /// The automaton of numbers, state by state.
+    Automaton,
+    /// The automaton of numbers as Graphviz.
+    Dot,
+    /// The literals, by place.
+    Literals,
+}
+
+/// One molecule's template as JSON, schema `tplc.template/1`.
+#[derive(Serialize)]
+struct Shown {
+    schema: &'static str,
+    literals: Vec<String>,
+    atoms: usize,
+    tokens: [u32; 2],
+    decisions: [u32; 2],
+    text: String,
+    trace: String,
+}
+
+/// The coordinates of the example text: each sign, one and two integer digits, zeros at the end.
+const EXAMPLE: [i64; 3] = [-1_250_000_000, 500_000_000, 10_000_000_000];
+
+impl InspectArgs {
+    pub(super) fn run(&self, global: &GlobalArgs) -> Result<ExitStatus> {
+        let artifact = Artifact::open(&self.artifact)?;
+        match (&self.smiles, self.molecule, self.show) {
+            (Some(smiles), _, _) => {
+                let template = artifact.template(smiles)?;
+                show_template(&template, &artifact.literals_of(smiles), global)?;
+            }
+            (None, Some(index), _) => {
+                let literals: Vec<String> = artifact.literals(index)?.map(str::to_owned).collect();
+                show_template(&artifact.molecule(index)?, &literals, global)?;
+            }
+            (None, None, Some(part)) => show_part(&artifact, part, global)?,
+            (None, None, None) => show_summary(&artifact, global)?,
+        }
+        Ok(ExitStatus::Success)
+    }
+}
+
+fn show_summary(artifact: &Artifact, global: &GlobalArgs) -> Result<()> {
+    let manifest = Manifest::new(artifact, InputCounts::default(), None);
+    if global.format == Format::Json {
+        return output::print_json(&manifest);
+    }
+    let (source, molecules) = (&manifest.source, &manifest.molecules);
+    let mut facts = Table::new("Artifact", &[0, 1], &["", ""]);
+    let eos = source.eos.map_or_else(|| "none".to_owned(), |eos| artifact.tables().token_text(TokenId(eos)));
+    for (name, value) in [
+        ("tokenizer", source.tokenizer.clone()),
+        ("fingerprint", source.fingerprint.clone()),
+        ("number format", source.number_format.clone()),
+        ("tags", format!("{:?} … {:?}", source.tags.0, source.tags.1)),
+        ("end of sequence", eos),
+        ("molecules", count(molecules.molecules)),
+        ("atoms", count(molecules.atoms)),
+        ("literals", molecules.literals.map(count).join(" + ")),
+        ("states, edges", format!("{}, {}", count(molecules.states), count(molecules.edges))),
+        ("tokens, of them a choice", format!("{}, {}", count(molecules.tokens), count(molecules.alphabet))),
+    ] {
+        facts.row(vec![name.to_owned(), value]);
+    }
+    let mut sizes = Table::new("Sizes", &[0], &["section", "bytes", "share", "bytes/atom"]);
+    for section in &manifest.sections {
+        let bytes = section.bytes as f64;
+        sizes.row(vec![
+            section.section.clone(),
+            count(section.bytes),
+            percent(bytes / manifest.bytes as f64),
+            format!("{:.3}", bytes / molecules.atoms.max(1) as f64),
+        ]);
+    }
+    let text = facts.render(global.format) + &sizes.render(global.format);
+    output::print(&(text.trim_end().to_owned() + "\n"))
+}
+
+fn show_part(artifact: &Artifact, part: Part, global: &GlobalArgs) -> Result<()> {
+    let tables = artifact.tables();
+    ensure!(
+        global.format != Format::Json,
+        "--show {part:?} is text for people: --format json shows the summary"
+    );
+    match part {
+        Part::Alphabet => {
+            let mut table = Table::new("Token alphabet", &[1], &["id", "token"]);
+            for id in tables.alphabet() {
+                table.row(vec![id.to_string(), tables.token_text(id)]);
+            }
+            output::print(&table.render(global.format))
+        }
+        Part::Automaton => output::print(&automaton_text(tables)),
+        Part::Dot => output::print(&dot(tables)),
+        Part::Literals => {
+            let mut table = Table::new("Literals", &[0, 1], &["place", "literal", "state"]);
+            for (place, literals) in ["first", "inner", "last"].into_iter().zip(&tables.literals) {
+                for (text, root) in literals.iter() {
+                    table.row(vec![place.to_owned(), text.to_owned(), root.0.to_string()]);
+                }
+            }
+            output::print(&table.render(global.format))
+        }
+    }
+}
+
+fn show_template(template: &Template, literals: &[String], global: &GlobalArgs) -> Result<()> {
+    let format: NumberFormat = template.tables().header.number_format.parse()?;
+    let numbers = EXAMPLE.map(|nanos| format.render(Coordinate::from_nanos(nanos)).unwrap_or_default());
+    let text = literals.join(&numbers.join(","));
+    let traced = trace(template, &text).unwrap_or_default();
+    let matcher = Matcher::new(template.clone());
+    let (tokens, decisions) = (matcher.tokens_left(), matcher.passes_left());
+    if global.format == Format::Json {
+        return output::print_json(&Shown {
+            schema: "tplc.template/1",
+            literals: literals.to_vec(),
+            atoms: template.atoms(),
+            tokens: [tokens.min, tokens.max],
+            decisions: [decisions.min, decisions.max],
+            text,
+            trace: traced,
+        });
+    }
+    output::print(&format!(
+        "{} atoms, {} to {} tokens, {} to {} of them decided\n\n{}\n\n‧ came without a choice, │ was one of as many as the \
+         small number says; coordinates are an example\n",
+        template.atoms(),
+        tokens.min,
+        tokens.max,
+        decisions.min,
+        decisions.max,
+        traced
+    ))
+}

@@ -1,0 +1,183 @@
+//! The manifest: what an artifact is made of, for people and pipelines.
+
+use serde::{Deserialize, Serialize};
+
+use super::Certificate;
+use crate::{
+    artifact::{Artifact, LiteralPlace},
+    corpus::InputCounts,
+    primitives::Fingerprint,
+};
+
+/// What an artifact is made of. Written as RON beside it, and as JSON on request (`"schema": "tplc.manifest/1"`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`Manifest::SCHEMA`].
+    pub schema: String,
+    /// The program that wrote it.
+    pub written_by: String,
+    /// BLAKE3 of the artifact's bytes, 64 hexadecimal digits.
+    pub artifact: String,
+    /// Bytes of the artifact.
+    pub bytes: u64,
+    /// What it was built from.
+    pub source: Source,
+    /// Rows of the corpus.
+    pub input: InputCounts,
+    /// What is in it.
+    pub molecules: MoleculeCounts,
+    /// Bytes by section, in the order of the file.
+    pub sections: Vec<SectionSize>,
+    /// What was tried and held; `None` if nothing was tried (`--certificate none`).
+    pub certificate: Option<Certificate>,
+}
+
+/// What an artifact was built from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The tokenizer's name.
+    pub tokenizer: String,
+    /// Its content fingerprint, 64 hexadecimal digits.
+    pub fingerprint: String,
+    /// The width of the logits.
+    pub logits_width: u32,
+    /// The id that ends a sequence.
+    pub eos: Option<u32>,
+    /// The regex engine that cut texts for the tokenizer.
+    pub regex_engine: String,
+    /// The number format.
+    pub number_format: String,
+    /// The opening and the closing tag of the completion.
+    pub tags: (String, String),
+    /// A prompt such as stands before it; empty without prompt tags.
+    pub prompt: String,
+}
+
+/// What is in an artifact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MoleculeCounts {
+    /// Molecules: distinct skeletons.
+    pub molecules: u64,
+    /// Their atoms.
+    pub atoms: u64,
+    /// Distinct literals that begin a text, stand between holes, end a text.
+    pub literals: [u64; 3],
+    /// States of the automaton.
+    pub states: u64,
+    /// Its edges.
+    pub edges: u64,
+    /// Ids that it uses.
+    pub tokens: u64,
+    /// Ids that are a choice in some state: the token alphabet.
+    pub alphabet: u64,
+}
+
+/// Bytes of one section.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SectionSize {
+    /// The section.
+    pub section: String,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+impl Manifest {
+    /// The schema.
+    pub const SCHEMA: &str = "tplc.manifest/1";
+
+    /// The manifest of an artifact.
+    pub fn new<D: AsRef<[u8]>>(
+        artifact: &Artifact<D>,
+        input: InputCounts,
+        certificate: Option<Certificate>,
+    ) -> Self {
+        let tables = artifact.tables();
+        let header = &tables.header;
+        let atoms = artifact.rows().map(|row| row.count() as u64 - 1).sum();
+        Self {
+            schema: Self::SCHEMA.to_owned(),
+            written_by: concat!("tplc ", env!("CARGO_PKG_VERSION")).to_owned(),
+            artifact: hash(artifact.bytes()),
+            bytes: artifact.bytes().len() as u64,
+            source: Source {
+                tokenizer: header.tokenizer.clone(),
+                fingerprint: tables.fingerprint().to_string(),
+                logits_width: header.logits_width,
+                eos: header.eos.map(|eos| eos.0),
+                regex_engine: "onig".to_owned(),
+                number_format: header.number_format.clone(),
+                tags: (header.open.clone(), header.close.clone()),
+                prompt: header.prompt.clone(),
+            },
+            input,
+            molecules: MoleculeCounts {
+                molecules: artifact.len() as u64,
+                atoms,
+                literals: LiteralPlace::ALL.map(|place| tables.literals[place as usize].len() as u64),
+                states: tables.automaton.len() as u64,
+                edges: tables.automaton.edge_count() as u64,
+                tokens: tables.tokens.ids().len() as u64,
+                alphabet: tables.alphabet().len() as u64,
+            },
+            sections: artifact
+                .section_sizes()
+                .map(|(section, bytes)| SectionSize { section: section.to_owned(), bytes: bytes as u64 })
+                .collect(),
+            certificate,
+        }
+    }
+
+    /// The manifest of an artifact that was merged of others: rows add up, and it is as proven as all its parts are, since
+    /// each of its literals is one of theirs.
+    pub fn of_merged<D: AsRef<[u8]>>(artifact: &Artifact<D>, parts: Option<&[Self]>) -> Self {
+        let parts = parts.unwrap_or_default();
+        let mut input = InputCounts::default();
+        for part in parts {
+            input.rows += part.input.rows;
+            input.skipped += part.input.skipped;
+        }
+        // A part without molecules has nothing to prove.
+        let proven = parts
+            .iter()
+            .filter(|part| part.molecules.molecules > 0)
+            .map(|part| part.certificate.clone())
+            .collect::<Option<Vec<_>>>();
+        let mut manifest = Self::new(artifact, input, None);
+        manifest.certificate = proven.and_then(|parts| parts.into_iter().next()).map(|one| {
+            let [first, inner, last] = manifest.molecules.literals;
+            one.of_literals(first + inner, last)
+        });
+        manifest
+    }
+
+    /// Whether it was written for these bytes.
+    #[must_use]
+    pub fn is_of(&self, artifact: &[u8]) -> bool {
+        self.artifact == hash(artifact)
+    }
+
+    /// As RON, for people.
+    ///
+    /// # Errors
+    /// What the writer of RON says.
+    pub fn to_ron(&self) -> Result<String, ron::Error> {
+        let pretty = ron::ser::PrettyConfig::new().depth_limit(3);
+        Ok(ron::ser::to_string_pretty(self, pretty)? + "\n")
+    }
+
+    /// Reads RON.
+    ///
+    /// # Errors
+    /// Where it is no manifest.
+    pub fn from_ron(text: &str) -> Result<Self, ron::error::SpannedError> {
+        ron::from_str(text)
+    }
+}
+
+fn hash(bytes: &[u8]) -> String {
+    Fingerprint(*blake3::hash(bytes).as_bytes()).to_string()
+}
