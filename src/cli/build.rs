@@ -194,11 +194,17 @@ impl BuildArgs {
             self.output.display()
         );
         let names = tokenizers.iter().flat_map(|tokenizer| {
-            // A hub name has a slash, and a format in RON has spaces.
-            let plain =
-                |text: &str| text.replace(|c: char| !c.is_ascii_alphanumeric() && !"-+._".contains(c), "_");
-            let formats = self.number_format.iter();
-            formats.map(move |format| format!("{}-{}", plain(tokenizer.name()), plain(&format.to_string())))
+            // A hub name has a slash, and a format in RON is no file name.
+            let plain = |c: char| if c.is_ascii_alphanumeric() || "-+._".contains(c) { c } else { '_' };
+            let name: String = tokenizer.name().chars().map(plain).collect();
+            (1..).zip(&self.number_format).map(move |(number, format)| {
+                let format = format.to_string();
+                if format.starts_with('(') {
+                    format!("{name}-format{number}")
+                } else {
+                    format!("{name}-{format}")
+                }
+            })
         });
         let path = |name: &str, extension: &str| self.output.join(format!("{name}.{extension}"));
         Ok(names.map(|name| [path(&name, "tplc"), path(&name, "ron")]).collect())

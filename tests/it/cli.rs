@@ -9,13 +9,13 @@ use std::{
 use crate::golden;
 
 /// Runs `tplc` in `folder` and shows what came of it.
-fn tplc(folder: &Path, args: &[&str]) -> String {
+pub(crate) fn tplc(folder: &Path, args: &[&str]) -> String {
     let run = run(folder, args, "");
     format!("$ tplc {}\n[{}]\n--- stdout\n{}--- stderr\n{}", args.join(" "), run.0, run.1, run.2)
 }
 
 /// Exit status, standard output and standard error.
-fn run(folder: &Path, args: &[&str], stdin: &str) -> (i32, String, String) {
+pub(crate) fn run(folder: &Path, args: &[&str], stdin: &str) -> (i32, String, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_tplc"))
         .args(args)
         .current_dir(folder)
@@ -32,7 +32,7 @@ fn run(folder: &Path, args: &[&str], stdin: &str) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod cli;
+mod cli_templates;
 mod corpus;
 mod corpus_faults;
 mod corpus_inputs;

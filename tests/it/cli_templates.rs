@@ -1,0 +1,119 @@
+//! The contract of `build`, `check`, `inspect` and of merging artifacts.
+
+use std::fs;
+
+use crate::{
+    cli::{folder, run, tplc},
+    golden,
+};
+
+/// A format of few numbers, so that everything is proven in a moment.
+const FORMAT: &str = "(integer_digits:1,decimals:1)";
+
+fn build<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    let args = ["build", "--tokenizer", "qwen", "--number-format", FORMAT];
+    args.into_iter().chain(more.iter().copied()).collect()
+}
+
+#[test]
+fn build_check_and_inspect() {
+    let here = folder();
+    let small = build(&["--corpus", "reference:g2", "--output", "g2.tplc"]);
+    let mut shown = vec![tplc(here.path(), &small), fs::read_to_string(here.path().join("g2.ron")).unwrap()];
+    for args in [
+        &["check", "g2.tplc"][..],
+        &["check", "g2.tplc", "--tokenizer", "qwen", "--exhaustive"],
+        &["check", "g2.tplc", "--tokenizer", "llama"],
+        &["check", "g2.tplc", "--format", "json"],
+        &["inspect", "g2.tplc"],
+        &["inspect", "g2.tplc", "--show", "automaton"],
+        &["inspect", "g2.tplc", "--show", "alphabet"],
+        &["inspect", "g2.tplc", "--show", "dot"],
+        &["inspect", "g2.tplc", "--smiles", "CC=O"],
+        &["inspect", "g2.tplc", "--smiles", "[U]"],
+        &["inspect", "g2.tplc", "--molecule", "0", "--format", "json"],
+        &["inspect", "g2.tplc", "--molecule", "1000"],
+        &["check", "nothing.tplc"],
+    ] {
+        shown.push(tplc(here.path(), args));
+    }
+    let mut bytes = fs::read(here.path().join("g2.tplc")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(here.path().join("damaged.tplc"), bytes).unwrap();
+    shown.push(tplc(here.path(), &["check", "damaged.tplc"]));
+    shown.push(tplc(here.path(), &["inspect", "damaged.tplc"]));
+    golden::check("cli", "build_check_inspect", shown.join("\n"));
+}
+
+/// Any number of threads and any shards: the same artifact and the same manifest.
+#[test]
+fn same_bytes_by_any_way() {
+    let here = folder();
+    let corpus = ["--corpus", "reference:g2", "--corpus", "reference:qm9"];
+    let made = |more: &[&str]| {
+        let args = build(&[&corpus, more].concat());
+        let (code, _, stderr) = run(here.path(), &args, "");
+        assert_eq!(code, 0, "{stderr}");
+    };
+    let read = |name: &str| {
+        let read = |extension: &str| fs::read(here.path().join(format!("{name}.{extension}"))).unwrap();
+        (read("tplc"), String::from_utf8(read("ron")).unwrap())
+    };
+    made(&["--threads", "1", "--output", "one.tplc"]);
+    made(&["--threads", "5", "--output", "five.tplc"]);
+    for shard in 1..=3 {
+        made(&["--shard", &format!("{shard}/3"), "--output", &format!("shard{shard}.tplc")]);
+    }
+    let (code, stdout, stderr) = run(
+        here.path(),
+        &["merge", "shard3.tplc", "shard1.tplc", "shard2.tplc", "--output", "merged.tplc"],
+        "",
+    );
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("merged.tplc"), "{stdout}");
+    assert!(read("one") == read("five"));
+    assert_eq!(read("one").1, read("merged").1);
+    assert!(read("one") == read("merged"));
+    let others = ["trimmed1", "fixed1"].map(|format| {
+        let output = format!("{format}.tplc");
+        let args = ["build", "-t", "qwen", "--number-format", format, "--certificate", "none", "-o", &output];
+        assert_eq!(run(here.path(), &args, "").0, 0);
+        output
+    });
+    let faults = [
+        tplc(here.path(), &["merge", &others[0], &others[1], "--output", "x.tplc"]),
+        tplc(here.path(), &["merge", "one.tplc"]),
+        tplc(here.path(), &["merge", "one.tplc", "counts.json"]),
+    ];
+    golden::check("cli", "merge_artifacts_faults", faults.join("\n"));
+}
+
+#[test]
+fn lists_of_smiles_and_several_tokenizers() {
+    let here = folder();
+    fs::create_dir(here.path().join("out")).unwrap();
+    let list = "CC=O acetaldehyde\nC1CC\n\nC\nC=C[13CH3]\t7\n";
+    let args =
+        build(&["-t", "phi-3", "--corpus", "-", "--tags", "conformer", "-o", "out", "--format", "json"]);
+    let (code, stdout, stderr) = run(here.path(), &args, list);
+    let mut files: Vec<String> = fs::read_dir(here.path().join("out"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    let refused = [
+        tplc(here.path(), &build(&["-t", "phi-3", "-o", "one.tplc"])),
+        tplc(here.path(), &build(&["-o", "one.tplc", "--eos", "<none such>"])),
+        tplc(here.path(), &build(&["-o", "one.tplc", "--shard", "4/3"])),
+        tplc(here.path(), &build(&["-o", "nowhere/one.tplc"])),
+        tplc(here.path(), &["build", "-t", "qwen", "--number-format", "fixed7", "-o", "one.tplc"]),
+    ];
+    assert!(!here.path().join("one.tplc").exists());
+    let shown = format!(
+        "[{code}]\n{stdout}--- stderr\n{stderr}--- out\n{}\n\n{}",
+        files.join("\n"),
+        refused.join("\n")
+    );
+    golden::check("cli", "build_lists", shown);
+}
