@@ -1,0 +1,171 @@
+//! Templates: making one of a molecule, beside tokenizing its skeleton; a matcher's step, alone and in a batch; filling a
+//! mask, beside clearing its words; opening an artifact.
+//!
+//! `cargo bench --bench template`. After Criterion's own reports come the ratios of one run.
+#![allow(clippy::expect_used, clippy::print_stdout, missing_docs)]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use tplc::{
+    artifact::Artifact,
+    corpus::{Corpus, CorpusOptions, Row},
+    matcher::{Matcher, MatcherBatch, mask_words},
+    primitives::TokenId,
+    template::{Collector, Compiler, Oracle, TemplateOptions},
+    text::Skeleton,
+    tokenizer::{Tokenizer, TokenizerSource},
+};
+
+/// The SMILES of the reference corpus with their skeletons, and a conformer of each as text.
+fn molecules() -> Vec<(String, Skeleton, String)> {
+    let corpus = Corpus::open(&["reference:drugs".to_owned()], &CorpusOptions::default()).expect("opens");
+    let rows = corpus.records().map(|record| record.expect("reads").parse().expect("parses"));
+    rows.filter_map(|row| match row {
+        Row::Molecule(molecule) => {
+            let skeleton = Skeleton::new(&molecule.smiles, None).expect("is SMILES");
+            let text = skeleton.render(&molecule.conformers[0], &TemplateOptions::default().format);
+            Some((molecule.smiles, skeleton, text.expect("renders")))
+        }
+        Row::Enriched(_) => None,
+    })
+    .collect()
+}
+
+fn build(tokenizer: &Tokenizer, molecules: &[(String, Skeleton, String)]) -> Vec<u8> {
+    let options = TemplateOptions { eos: tokenizer.eos(), ..TemplateOptions::default() };
+    let compiler = Compiler::new(tokenizer, &options).expect("compiles");
+    let mut collector = Collector::default();
+    for (_, skeleton, _) in molecules {
+        collector.add(skeleton);
+    }
+    collector.build(&compiler).expect("builds")
+}
+
+/// The median time of one call, over five rounds of `calls` after one that does not count.
+fn median(calls: u32, mut call: impl FnMut()) -> Duration {
+    let mut times: Vec<Duration> = (0..6)
+        .map(|_| {
+            let start = Instant::now();
+            (0..calls).for_each(|_| call());
+            start.elapsed() / calls
+        })
+        .skip(1)
+        .collect();
+    times.sort_unstable();
+    times[2]
+}
+
+fn main() {
+    let all = molecules();
+    let thirty: Vec<&(String, Skeleton, String)> =
+        all.iter().filter(|(_, skeleton, _)| (28..=32).contains(&skeleton.atoms())).collect();
+    let mut criterion = Criterion::default().sample_size(20).configure_from_args();
+    let mut table = Vec::new();
+    for name in ["qwen3", "llama-3.1"] {
+        let tokenizer = name.parse::<TokenizerSource>().expect("is known").load(&[]).expect("loads");
+        let artifact = Artifact::from_bytes(build(&tokenizer, &all)).expect("opens");
+        let oracle = Oracle::new(&tokenizer, &artifact.tables().header);
+        let mut group = criterion.benchmark_group(format!("template/{name}"));
+
+        let mut next = thirty.iter().cycle();
+        let mut template =
+            || black_box(artifact.template(&next.next().expect("cycles").0).expect("is known"));
+        group.bench_function("compile, warm", |b| b.iter(&mut template));
+        let compile = median(2_000, || drop(template()));
+        let mut next = thirty.iter().cycle();
+        let tokenize = median(200, || {
+            black_box(tokenizer.encode(next.next().expect("cycles").1.as_str()).expect("encodes"));
+        });
+        let cold = median(1, || drop(black_box(build(&tokenizer, &all))));
+
+        // A step: the mask's ids, and the token that the conformer has.
+        let (smiles, _, text) = thirty[0];
+        let ids = oracle.encode(text).expect("encodes");
+        let mut matcher = Matcher::new(artifact.template(smiles).expect("is known"));
+        let mut walk = || {
+            matcher.reset();
+            for &id in &ids {
+                black_box(matcher.mask_row().len());
+                matcher.advance(id).expect("is allowed");
+            }
+        };
+        group.throughput(Throughput::Elements(ids.len() as u64));
+        group.bench_function(BenchmarkId::new("advance and mask_row", "whole text"), |b| b.iter(&mut walk));
+        let step = median(200, &mut walk) / ids.len() as u32;
+
+        let mut words = vec![0u32; mask_words(artifact.tables().header.logits_width)];
+        matcher.reset();
+        let fill = median(5_000, || {
+            black_box(matcher.fill_mask(black_box(&mut words)));
+        });
+        let clear = median(5_000, || black_box(&mut words).fill(0));
+
+        // A batch of 64 molecules, each at its own place.
+        let texts: Vec<(Matcher, Vec<TokenId>)> = thirty
+            .iter()
+            .cycle()
+            .take(64)
+            .map(|(smiles, _, text)| {
+                (
+                    Matcher::new(artifact.template(smiles).expect("is known")),
+                    oracle.encode(text).expect("encodes"),
+                )
+            })
+            .collect();
+        let shortest = texts.iter().map(|(_, ids)| ids.len()).min().unwrap_or(0);
+        let (rows, ids): (Vec<Matcher>, Vec<Vec<TokenId>>) = texts.into_iter().unzip();
+        let steps: Vec<Vec<TokenId>> =
+            (0..shortest).map(|at| ids.iter().map(|ids| ids[at]).collect()).collect();
+        let mut batch = MatcherBatch::new(rows);
+        let back = vec![usize::MAX; batch.len()];
+        let mut walk = || {
+            batch.rollback(&back);
+            for tokens in &steps {
+                black_box(batch.rows().iter().map(|row| row.mask_row().len()).sum::<usize>());
+                batch.advance(tokens).expect("is allowed");
+            }
+        };
+        group.bench_function("batch of 64", |b| b.iter(&mut walk));
+        let batch_step = median(50, &mut walk) / shortest as u32;
+
+        let open = median(50, || drop(black_box(Artifact::from_bytes(artifact.bytes())).expect("opens")));
+        group.finish();
+        table.push((
+            name,
+            compile,
+            tokenize,
+            cold,
+            step,
+            fill,
+            clear,
+            batch_step,
+            open,
+            artifact.bytes().len(),
+        ));
+    }
+    criterion.final_summary();
+
+    for (name, compile, tokenize, cold, step, fill, clear, batch, open, bytes) in table {
+        println!("\n{name}");
+        println!("  template of a 30-atom molecule, warm tables   {compile:>12.2?}");
+        println!(
+            "  tokenizing its skeleton                       {tokenize:>12.2?}  {:.0}x",
+            ratio(tokenize, compile)
+        );
+        println!("  all tables and 990 molecules, cold            {cold:>12.2?}");
+        println!("  advance + mask_row, a token                   {step:>12.2?}");
+        println!("  fill_mask                                     {fill:>12.2?}");
+        println!(
+            "  clearing the words of a mask                  {clear:>12.2?}  {:.2}x",
+            ratio(fill, clear)
+        );
+        println!("  one step of 64 molecules                      {batch:>12.2?}");
+        println!("  opening {bytes} bytes                           {open:>12.2?}");
+    }
+}
+
+fn ratio(a: Duration, b: Duration) -> f64 {
+    a.as_secs_f64() / b.as_secs_f64()
+}
