@@ -129,7 +129,8 @@ fn fractions(format: &NumberFormat, negative: bool, whole: u32) -> Option<std::o
     let (mut first, mut last) = (from + i64::from(negative && whole == 0), from + units - 1);
     if let Some((least, most)) = format.range {
         let (least, most) = (least.nanos(), most.nanos());
-        let (low, high) = if negative { (most.saturating_neg(), least.saturating_neg()) } else { (least, most) };
+        let (low, high) =
+            if negative { (most.saturating_neg(), least.saturating_neg()) } else { (least, most) };
         let below = high.div_euclid(format.step());
         let above = -(low.saturating_neg().div_euclid(format.step()));
         (first, last) = (first.max(above), last.min(below));

@@ -217,8 +217,8 @@ fn naive_masks(
                 }
                 let other = oracle.encode(&text).unwrap();
                 let shared = other.iter().zip(ids).take_while(|(a, b)| a == b).count();
-                for at in 0..=shared.min(ids.len() - 1) {
-                    masks[at].extend(other.get(at));
+                for (mask, id) in masks.iter_mut().zip(&other).take(shared + 1) {
+                    mask.insert(*id);
                 }
             }
         }
@@ -430,7 +430,7 @@ proptest! {
         let skeleton = Skeleton::new("C[C@@H](N)C1=CC1", None).unwrap();
         let coordinate = |n: u64| {
             let word = (seed ^ n.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-            Coordinate::from_nanos((word >> 20) as i64 % 99_999_999_999 >> (word % 20))
+            Coordinate::from_nanos(((word >> 20) as i64 % 99_999_999_999) >> (word % 20))
         };
         let conformer: Vec<_> = (0..skeleton.atoms() as u64).map(|n| [0, 1, 2].map(|axis| coordinate(n * 3 + axis))).collect();
         let text = skeleton.render(&conformer, &format).unwrap();
