@@ -110,13 +110,18 @@ impl NumberLanguage {
     /// Every number, written out.
     pub fn texts(&self) -> impl Iterator<Item = String> + '_ {
         self.openings.iter().flat_map(move |opening| {
-            opening.starts.iter().flat_map(move |start| {
-                let set = &self.decimals[start.decimals];
-                let head = format!("{}{}", opening.text, start.integer);
-                let point = if start.integer.is_empty() { "" } else { "." };
-                let ended = set.may_end.then(|| head.clone());
-                ended.into_iter().chain(set.digits.iter().map(move |digits| format!("{head}{point}{digits}")))
-            })
+            self.texts_behind(opening).map(move |rest| format!("{}{rest}", opening.text))
+        })
+    }
+
+    /// Every number with this opening, written out without it.
+    pub fn texts_behind(&self, opening: &Opening) -> impl Iterator<Item = String> {
+        opening.starts.iter().flat_map(move |start| {
+            let set = &self.decimals[start.decimals];
+            let point = if start.integer.is_empty() { "" } else { "." };
+            let ended = set.may_end.then(|| start.integer.clone());
+            let longer = set.digits.iter().map(move |digits| format!("{}{point}{digits}", start.integer));
+            ended.into_iter().chain(longer)
         })
     }
 }
