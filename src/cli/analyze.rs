@@ -7,7 +7,7 @@ use clap::{Args, value_parser};
 
 use super::{
     ExitStatus, Format, GlobalArgs,
-    corpus::{CorpusArgs, number_format, tags},
+    corpus::{CorpusArgs, added_tokens, number_format, tags},
     output,
     progress::Bar,
     report,
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     drift::{Analysis, AnalysisOptions, CostModel, DEFAULT_PLACEHOLDERS, Report},
     text::{NumberFormat, Tags},
-    tokenizer::{AddedTokens, Tokenizer, TokenizerSource},
+    tokenizer::{Tokenizer, TokenizerSource},
 };
 
 /// Measure how the token length of a placeholder drifts from real coordinates, and what it costs.
@@ -152,8 +152,7 @@ impl AnalyzeArgs {
 
     /// The tokenizers under their overlays.
     fn load(&self) -> Result<Vec<Tokenizer>> {
-        let overlays: Vec<AddedTokens> =
-            self.added_tokens.iter().map(AddedTokens::read).collect::<Result<_, _>>()?;
+        let overlays = added_tokens(&self.added_tokens)?;
         Ok(self.tokenizer.iter().map(|source| source.load(&overlays)).collect::<Result<_, _>>()?)
     }
 }

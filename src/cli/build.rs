@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     ExitStatus, Format, GlobalArgs,
-    corpus::{CorpusArgs, number_format, tags},
+    corpus::{CorpusArgs, added_tokens, number_format, tags},
     output,
     progress::Bar,
     table::{Table, count},
@@ -19,7 +19,7 @@ use crate::{
     primitives::TokenId,
     template::{Collector, Compiler, Manifest, TemplateOptions, certify},
     text::{NumberFormat, Tags},
-    tokenizer::{AddedTokens, Tokenizer, TokenizerSource},
+    tokenizer::{Tokenizer, TokenizerSource},
 };
 
 /// Build exact templates of all molecules of a corpus: one artifact for each tokenizer and number format.
@@ -124,8 +124,7 @@ pub(super) fn show_built(built: &[BuiltArtifact], global: &GlobalArgs) -> Result
 
 impl BuildArgs {
     pub(super) fn run(&self, global: &GlobalArgs) -> Result<ExitStatus> {
-        let overlays: Vec<AddedTokens> =
-            self.added_tokens.iter().map(AddedTokens::read).collect::<Result<_, _>>()?;
+        let overlays = added_tokens(&self.added_tokens)?;
         let tokenizers: Vec<Tokenizer> =
             self.tokenizer.iter().map(|source| source.load(&overlays)).collect::<Result<_, _>>()?;
         let paths = self.paths(&tokenizers)?;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde::Serialize;
 
-use super::{ExitStatus, Format, GlobalArgs, output, progress::Bar, table::count};
+use super::{ExitStatus, Format, GlobalArgs, corpus::added_tokens, output, progress::Bar, table::count};
 use crate::{
     artifact::{Artifact, Tables},
     template::{Certificate, CertificateError, certify, same_tokenizer},
@@ -96,8 +96,7 @@ impl CheckArgs {
     }
 
     fn load(&self, tables: &Tables) -> Result<Tokenizer> {
-        let overlays: Vec<AddedTokens> =
-            self.added_tokens.iter().map(AddedTokens::read).collect::<Result<_, _>>()?;
+        let overlays = added_tokens(&self.added_tokens)?;
         if let Some(source) = &self.tokenizer {
             return Ok(source.load(&overlays)?);
         }
@@ -123,7 +122,7 @@ fn render(answer: &Answer) -> String {
     let tokenizer = answer.tokenizer.as_deref().unwrap_or_default();
     let proven = match &answer.certificate {
         Some(proof) => format!(
-            "exact: {} numbers as x, y and z, {} literals, {} paths through them, tried against the tokenizer",
+            "exact: {} numbers as x, y and z and {} literals tried against the tokenizer, {} paths counted",
             count(proof.numbers),
             count(proof.literals),
             count(proof.number_paths)

@@ -11,6 +11,7 @@ use crate::{
         Corpus, CorpusFormat, CorpusOptions, InputCounts, JsonFields, Progress, Rejected, SmilesSource,
     },
     text::{NumberFormat, Tags},
+    tokenizer::AddedTokens,
 };
 
 #[derive(Debug, Args)]
@@ -108,6 +109,11 @@ impl Rejects<'_> {
         }
         Ok(())
     }
+}
+
+/// The overlays of added tokens in these files.
+pub(super) fn added_tokens(files: &[PathBuf]) -> Result<Vec<AddedTokens>> {
+    Ok(files.iter().map(AddedTokens::read).collect::<Result<_, _>>()?)
 }
 
 /// A number format by name, RON text, or the path of a .ron file.

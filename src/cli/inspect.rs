@@ -7,16 +7,21 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::{
-    ExitStatus, Format, GlobalArgs, output,
+    ExitStatus, Format, GlobalArgs,
+    corpus::added_tokens,
+    output,
     table::{Table, count, percent},
 };
 use crate::{
     artifact::{Artifact, Template},
-    corpus::{Coordinate, InputCounts},
+    corpus::InputCounts,
     matcher::Matcher,
     primitives::TokenId,
-    template::{Manifest, automaton_text, dot, trace},
-    text::NumberFormat,
+    template::{
+        Compiler, Manifest, TemplateOptions, automaton_text, dot, example_numbers, same_tokenizer, trace,
+    },
+    text::{NumberFormat, Skeleton},
+    tokenizer::TokenizerSource,
 };
 
 /// Show what is in an artifact: sizes, the token alphabet, the automaton of numbers, the template of one molecule.
@@ -30,6 +35,12 @@ pub(super) struct InspectArgs {
     /// The template of molecule I, from 0.
     #[arg(long, value_name = "I", conflicts_with_all = ["smiles", "show"])]
     molecule: Option<usize>,
+    /// The tokenizer of the artifact: with it, literals of the molecule that the artifact lacks are compiled on the spot.
+    #[arg(long, short, value_name = "NAME|PATH|hf:ORG/NAME", requires = "smiles")]
+    tokenizer: Option<TokenizerSource>,
+    /// Added tokens to lay over it, RON or JSON; repeatable.
+    #[arg(long, value_name = "FILE", requires = "tokenizer")]
+    added_tokens: Vec<PathBuf>,
     /// Show this instead.
     #[arg(long, value_enum)]
     show: Option<Part>,
@@ -59,15 +70,15 @@ struct Shown {
     trace: String,
 }
 
-/// The coordinates of the example text: each sign, one and two integer digits, zeros at the end.
-const EXAMPLE: [i64; 3] = [-1_250_000_000, 500_000_000, 10_000_000_000];
-
 impl InspectArgs {
     pub(super) fn run(&self, global: &GlobalArgs) -> Result<ExitStatus> {
         let artifact = Artifact::open(&self.artifact)?;
         match (&self.smiles, self.molecule, self.show) {
             (Some(smiles), _, _) => {
-                let template = artifact.template(smiles)?;
+                let template = match &self.tokenizer {
+                    Some(source) => self.compile(&artifact, source, smiles)?,
+                    None => artifact.template(smiles)?,
+                };
                 show_template(&template, &artifact.literals_of(smiles), global)?;
             }
             (None, Some(index), _) => {
@@ -78,6 +89,16 @@ impl InspectArgs {
             (None, None, None) => show_summary(&artifact, global)?,
         }
         Ok(ExitStatus::Success)
+    }
+}
+
+impl InspectArgs {
+    fn compile(&self, artifact: &Artifact, source: &TokenizerSource, smiles: &str) -> Result<Template> {
+        let tokenizer = source.load(&added_tokens(&self.added_tokens)?)?;
+        same_tokenizer(artifact.tables(), &tokenizer)?;
+        let options = TemplateOptions::of(&artifact.tables().header)?;
+        let skeleton = Skeleton::new(smiles, options.tags.completion.as_ref())?;
+        Ok(Compiler::new(&tokenizer, &options)?.template(artifact.tables(), &skeleton)?)
     }
 }
 
@@ -147,7 +168,7 @@ fn show_part(artifact: &Artifact, part: Part, global: &GlobalArgs) -> Result<()>
 
 fn show_template(template: &Template, literals: &[String], global: &GlobalArgs) -> Result<()> {
     let format: NumberFormat = template.tables().header.number_format.parse()?;
-    let numbers = EXAMPLE.map(|nanos| format.render(Coordinate::from_nanos(nanos)).unwrap_or_default());
+    let numbers = example_numbers(&format)?;
     let text = literals.join(&numbers.join(","));
     let traced = trace(template, &text).unwrap_or_default();
     let matcher = Matcher::new(template.clone());

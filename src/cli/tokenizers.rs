@@ -6,10 +6,10 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{ExitStatus, Format, GlobalArgs, output, report, table::Table};
+use super::{ExitStatus, Format, GlobalArgs, corpus::added_tokens, output, report, table::Table};
 use crate::{
     primitives::TokenId,
-    tokenizer::{AddedTokens, ChangedNumber, TokenizerSource, embedded},
+    tokenizer::{ChangedNumber, TokenizerSource, embedded},
 };
 
 /// List the embedded tokenizers, or show how one cuts a text.
@@ -121,8 +121,7 @@ fn list(global: &GlobalArgs) -> Result<()> {
 
 impl ShowArgs {
     fn show(&self, global: &GlobalArgs) -> Result<()> {
-        let overlays: Vec<AddedTokens> =
-            self.added_tokens.iter().map(AddedTokens::read).collect::<Result<_, _>>()?;
+        let overlays = added_tokens(&self.added_tokens)?;
         let tokenizer = self.tokenizer.load(&overlays)?;
         let changed_numbers = tokenizer.changed_numbers();
         let encoding = tokenizer.encode(&self.text)?;

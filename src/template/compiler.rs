@@ -1,6 +1,6 @@
 //! From a tokenizer and a number format to the tables that all molecules share.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use rayon::prelude::*;
 
@@ -10,9 +10,9 @@ use super::{
     spelling::{END, Speller, prefix},
 };
 use crate::{
-    artifact::{Automaton, Header, LiteralPlace, Literals, Tables, Tokenization, Tokens},
+    artifact::{Automaton, Header, LiteralPlace, Literals, Tables, Template, Tokenization, Tokens},
     primitives::{StateId, TokenId},
-    text::{NumberFormat, Tags},
+    text::{NumberFormat, NumberFormatError, Skeleton, TagPair, Tags},
     tokenizer::{Place, RunTokens, Runs, Tokenizer, runs},
 };
 
@@ -29,10 +29,33 @@ pub struct TemplateOptions {
     pub tokenization: Tokenization,
 }
 
+/// The molecule of the example prompt.
+const PROMPT: char = 'C';
+
 impl TemplateOptions {
+    /// The options that tables were compiled with.
+    ///
+    /// # Errors
+    /// [`NumberFormatError`] if their number format cannot be read.
+    pub fn of(header: &Header) -> Result<Self, NumberFormatError> {
+        let pair = |open: &str, close: &str| TagPair { open: open.to_owned(), close: close.to_owned() };
+        let Header { open, close, .. } = header;
+        let tagged = !open.is_empty() || !close.is_empty();
+        let tags = Tags {
+            // Where the opening tag has the letter as well, this cuts elsewhere, and the prompt is the same.
+            prompt: header.prompt.split_once(PROMPT).map(|(open, close)| pair(open, close)),
+            completion: tagged.then(|| pair(open, close)),
+        };
+        let format = header.number_format.parse()?;
+        Ok(Self { format, tags, eos: header.eos, tokenization: header.tokenization })
+    }
+
     /// A prompt such as stands before a completion; empty without prompt tags.
     pub(super) fn prompt(&self) -> String {
-        self.tags.prompt.as_ref().map_or_else(String::new, |tags| format!("{}C{}", tags.open, tags.close))
+        self.tags
+            .prompt
+            .as_ref()
+            .map_or_else(String::new, |tags| format!("{}{PROMPT}{}", tags.open, tags.close))
     }
 }
 
@@ -117,11 +140,37 @@ impl<'t> Compiler<'t> {
         let automaton = builder.build();
         let compiled = compiled.map(Literals::new);
         let tokens = self.tokens(&automaton)?;
-        let tag = |of: fn(&crate::text::TagPair) -> &String| {
+        Ok(Tables::new(self.header(), tokens, automaton, number_states as u32, separator, compiled))
+    }
+
+    /// The template of a molecule, made from `tables`; literals that they lack are compiled now.
+    ///
+    /// # Errors
+    /// [`TemplateError::OtherOptions`] if the tables were not compiled with this tokenizer and these options; else as
+    /// [`Compiler::tables`].
+    pub fn template(&self, tables: &Arc<Tables>, skeleton: &Skeleton) -> Result<Template, TemplateError> {
+        if tables.header != self.header() {
+            return Err(TemplateError::OtherOptions("tokenizers or options"));
+        }
+        let literals: Vec<&str> = skeleton.literals().collect();
+        if let Ok(template) = Template::of_literals(tables, literals.iter().copied()) {
+            return Ok(template);
+        }
+        let known = |place: usize| tables.literals[place].iter().map(|(literal, _)| literal).collect();
+        let mut all: [BTreeSet<&str>; 3] = [0, 1, 2].map(known);
+        for (index, literal) in literals.iter().enumerate() {
+            all[LiteralPlace::of(index, skeleton.atoms()) as usize].insert(literal);
+        }
+        Ok(Template::of_literals(&Arc::new(self.tables(&all)?), literals.into_iter())?)
+    }
+
+    /// What the tables say of themselves.
+    fn header(&self) -> Header {
+        let tag = |of: fn(&TagPair) -> &String| {
             self.options.tags.completion.as_ref().map(of).cloned().unwrap_or_default()
         };
         let largest = self.tokenizer.vocabulary().max_id().map_or(0, |id| id.0 + 1);
-        let header = Header {
+        Header {
             fingerprint: self.tokenizer.fingerprint().0,
             logits_width: self.tokenizer.logits_width().unwrap_or(largest),
             eos: self.options.eos,
@@ -131,8 +180,7 @@ impl<'t> Compiler<'t> {
             prompt: self.options.prompt(),
             open: tag(|tags| &tags.open),
             close: tag(|tags| &tags.close),
-        };
-        Ok(Tables::new(header, tokens, automaton, number_states as u32, separator, compiled))
+        }
     }
 
     /// All ids that the automaton uses, with what the tokenizer calls them.

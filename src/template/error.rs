@@ -11,6 +11,12 @@ pub enum TemplateError {
     /// Reading the corpus stopped.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
+    /// The number format of an artifact cannot be read.
+    #[error(transparent)]
+    Format(#[from] crate::text::NumberFormatError),
+    /// A template cannot be made of its literals.
+    #[error(transparent)]
+    Artifact(#[from] crate::artifact::Error),
     /// Two artifacts that cannot be one.
     #[error("the artifacts were built with different {0}: build all with the same tokenizer and options")]
     OtherOptions(&'static str),

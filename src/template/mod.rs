@@ -44,4 +44,4 @@ pub use manifest::{Manifest, MoleculeCounts, SectionSize, Source};
 pub use merge::merge;
 pub use numbers::{DecimalSet, NumberLanguage, Opening, Start};
 pub use oracle::Oracle;
-pub use trace::{automaton_text, dot, spell, trace};
+pub use trace::{automaton_text, dot, example_numbers, snapshot, spell, trace};

@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
+use super::{NumberLanguage, TemplateError};
 use crate::{
-    artifact::{Automaton, Tables, Template},
+    artifact::{Artifact, Automaton, Tables, Template},
+    corpus::Coordinate,
     matcher::{Label, Matcher},
     primitives::{StateId, TokenId},
+    text::NumberFormat,
 };
 
 /// The tokens of `text` in trace notation, without a tokenizer: a token behind `‧` came without a choice, one behind `│`
@@ -14,21 +17,100 @@ use crate::{
 /// `[C‧]<│-₁₁│1₁₀│.₁₁…`
 #[must_use]
 pub fn trace(template: &Template, text: &str) -> Option<String> {
+    Some(trace_atoms(template, text)?.concat())
+}
+
+/// As [`trace`], cut behind each hole.
+fn trace_atoms(template: &Template, text: &str) -> Option<Vec<String>> {
     let ids = spell(template, text)?;
     let mut matcher = Matcher::new(template.clone());
-    let mut shown = String::new();
+    let mut atoms = vec![String::new()];
+    let mut before = Label::Copy;
     for id in ids {
         let choices = matcher.mask_row().len();
         let label = matcher.advance(id).ok()?;
+        if label == Label::Copy && before != Label::Copy {
+            atoms.push(String::new());
+        }
+        before = label;
+        let started = atoms.iter().any(|atom| !atom.is_empty());
+        let shown = atoms.last_mut()?;
         let name = template.tables().token_text(id);
-        let decided = label == Label::Decided || choices > 1;
-        match decided {
+        match label == Label::Decided || choices > 1 {
             true => shown.extend(["│".to_owned(), name, subscript(choices)]),
-            false if shown.is_empty() => shown += &name,
-            false => shown.extend(["‧".to_owned(), name]),
+            false if started => shown.extend(["‧".to_owned(), name]),
+            false => *shown += &name,
         }
     }
-    Some(shown)
+    Some(atoms)
+}
+
+/// The numbers of example texts: each sign, one and two integer digits, zeros at the end.
+const EXAMPLE: [i64; 3] = [-1_250_000_000, 500_000_000, 10_000_000_000];
+
+/// The three numbers that example texts have in every hole. One that the format does not write is any that it does.
+///
+/// # Errors
+/// [`TemplateError::TooManyDigits`] if the format is too wide for templates.
+pub fn example_numbers(format: &NumberFormat) -> Result<[String; 3], TemplateError> {
+    let any = NumberLanguage::new(format)?.texts().next().unwrap_or_default();
+    Ok(EXAMPLE.map(|nanos| format.render(Coordinate::from_nanos(nanos)).unwrap_or_else(|_| any.clone())))
+}
+
+/// Templates as text for a snapshot test: what a person can review, and what changes when the tokenizer, the number format
+/// or the template of a molecule does.
+///
+/// Molecules are `(name, SMILES)`. Each is written with the same numbers in every hole, in the notation of [`trace`], one
+/// atom a line; atoms that repeat are counted.
+///
+/// ```
+/// use tplc::{
+///     artifact::Artifact,
+///     template::{Collector, Compiler, TemplateOptions, snapshot},
+///     text::Skeleton,
+///     tokenizer::TokenizerSource,
+/// };
+///
+/// let qwen = "qwen".parse::<TokenizerSource>()?.load(&[])?;
+/// let mut molecules = Collector::default();
+/// molecules.add(&Skeleton::new("CCCO", None)?);
+/// let built = molecules.build(&Compiler::new(&qwen, &TemplateOptions::default())?)?;
+/// // In a test: insta::assert_snapshot!(snapshot(…)?);
+/// assert_eq!(
+///     snapshot(&Artifact::from_bytes(built)?, [("propanol", "CCCO")])?,
+///     "\
+/// qwen3 fixed4
+///
+/// propanol: CCCO
+///   [C‧]<│-₁₁│1₁₀│.₁₁│2₁₀│5₁₀│0₁₀│0₁₀│,₂│0₁₀‧.│5₁₀│0₁₀│0₁₀│0₁₀│,₂│1₁₀│0₁₁‧.│0₁₀│0₁₀│0₁₀│0₁₀
+///   ‧>[‧C‧]<│-₁₁│1₁₀│.₁₁│2₁₀│5₁₀│0₁₀│0₁₀│,₂│0₁₀‧.│5₁₀│0₁₀│0₁₀│0₁₀│,₂│1₁₀│0₁₁‧.│0₁₀│0₁₀│0₁₀│0₁₀  × 2
+///   ‧>[‧O‧]<│-₁₁│1₁₀│.₁₁│2₁₀│5₁₀│0₁₀│0₁₀│,₂│0₁₀‧.│5₁₀│0₁₀│0₁₀│0₁₀│,₂│1₁₀│0₁₁‧.│0₁₀│0₁₀│0₁₀│0₁₀
+///   ‧>
+/// "
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`TemplateError::Artifact`] if a molecule has a literal that the artifact lacks.
+pub fn snapshot<'m, D: AsRef<[u8]>>(
+    artifact: &Artifact<D>,
+    molecules: impl IntoIterator<Item = (&'m str, &'m str)>,
+) -> Result<String, TemplateError> {
+    let header = &artifact.tables().header;
+    let numbers = example_numbers(&header.number_format.parse()?)?.join(",");
+    let mut shown = format!("{} {}\n", header.tokenizer, header.number_format);
+    for (name, smiles) in molecules {
+        let template = artifact.template(smiles)?;
+        let text = artifact.literals_of(smiles).join(&numbers);
+        let atoms = trace_atoms(&template, &text).unwrap_or_default();
+        let _ = writeln!(shown, "\n{name}: {smiles}");
+        for same in atoms.chunk_by(|a, b| a == b) {
+            let times = if same.len() > 1 { format!("  × {}", same.len()) } else { String::new() };
+            let _ = writeln!(shown, "  {}{times}", same[0]);
+        }
+    }
+    Ok(shown)
 }
 
 /// The tokens of a text that the template accepts, found along the automaton; the end-of-sequence token comes with them.

@@ -8,7 +8,10 @@ use tplc::{
     corpus::{Coordinate, Corpus, CorpusOptions, Row},
     matcher::{Label, Matcher, MatcherBatch, mask_words},
     primitives::TokenId,
-    template::{Collector, Compiler, NumberLanguage, Oracle, TemplateOptions, certify, spell, trace},
+    template::{
+        Collector, Compiler, NumberLanguage, Oracle, TemplateOptions, certify, example_numbers, snapshot,
+        spell, trace,
+    },
     text::{EnrichedReader, NumberFormat, Skeleton, Tags},
     tokenizer::{AddedTokens, Tokenizer, TokenizerSource, embedded},
 };
@@ -141,7 +144,10 @@ fn conformers_are_accepted_and_forced_as_far_as_the_language_goes() {
 /// In trace notation, for a person to review.
 #[test]
 fn telling_templates_in_trace_notation() {
-    let numbers = [-1_250_000_000, 500_000_000, 10_000_000_000].map(Coordinate::from_nanos);
+    let hundred = "C".repeat(100);
+    let telling: Vec<(&str, &str)> =
+        TELLING.into_iter().chain([("a hundred atoms", hundred.as_str())]).collect();
+    let smiles: Vec<&str> = telling.iter().map(|(_, smiles)| *smiles).collect();
     for (name, tags) in [
         ("qwen3", Tags::none()),
         ("qwen3-conf", Tags::conformer()),
@@ -151,22 +157,18 @@ fn telling_templates_in_trace_notation() {
         ("phi-3", Tags::none()),
     ] {
         let tokenizer = load(name);
-        let mut shown = String::new();
-        for format in both_formats() {
-            let smiles: Vec<&str> = TELLING.iter().map(|(_, smiles)| *smiles).collect();
+        let shown = both_formats().map(|format| {
             let artifact = artifact(&tokenizer, format, &tags, &smiles);
             let oracle = Oracle::new(&tokenizer, &artifact.tables().header);
-            writeln!(shown, "== {name} {format}").unwrap();
-            for (what, smiles) in TELLING {
-                let skeleton = Skeleton::new(smiles, tags.completion.as_ref()).unwrap();
-                let text = skeleton.render(&vec![numbers; skeleton.atoms()], &format).unwrap();
+            let numbers = example_numbers(&format).unwrap().join(",");
+            for smiles in &smiles {
+                let text = artifact.literals_of(smiles).join(&numbers);
                 let template = artifact.template(smiles).unwrap();
                 assert_eq!(spell(&template, &text), Some(oracle.encode(&text).unwrap()), "{name} {smiles}");
-                writeln!(shown, "\n{what}: {smiles}\n{}", trace(&template, &text).unwrap()).unwrap();
             }
-            shown.push('\n');
-        }
-        golden::check("templates", name, shown);
+            snapshot(&artifact, telling.iter().copied()).unwrap()
+        });
+        golden::check("templates", name, shown.join("\n"));
     }
 }
 
@@ -187,6 +189,48 @@ fn molecules_that_were_not_in_the_corpus_are_made_of_its_literals() {
     assert!(matcher.is_finished());
     let faults = ["CCO", "", "C#C", "C1CC1"].map(|smiles| artifact.template(smiles).unwrap_err().to_string());
     golden::check("templates", "unknown_literals", faults.join("\n"));
+}
+
+/// With the tokenizer at hand, literals that the artifact lacks are compiled: the template is as good as a built one.
+#[test]
+fn unknown_literals_are_compiled_with_the_tokenizer() {
+    for (name, tags) in [("qwen3-conf", Tags::conformer()), ("phi-3", Tags::none())] {
+        let tokenizer = load(name);
+        let format = NumberFormat::trimmed(2);
+        let small = artifact(&tokenizer, format, &tags, &["CCC"]);
+        let options = TemplateOptions::of(&small.tables().header).unwrap();
+        assert_eq!(options, self::options(format, &tags, &tokenizer));
+        let compiler = Compiler::new(&tokenizer, &options).unwrap();
+        for (_, smiles) in TELLING {
+            let skeleton = Skeleton::new(smiles, tags.completion.as_ref()).unwrap();
+            let compiled = compiler.template(small.tables(), &skeleton).unwrap();
+            let built = template_of(&artifact(&tokenizer, format, &tags, &[smiles]), &skeleton);
+            let numbers = [[Coordinate::from_nanos(-1_250_000_000); 3]].repeat(skeleton.atoms());
+            let text = skeleton.render(&numbers, &format).unwrap();
+            assert_eq!(trace(&compiled, &text), trace(&built, &text));
+            assert_eq!(compiled.tables().header, small.tables().header);
+        }
+        let other = Compiler::new(&tokenizer, &TemplateOptions { eos: None, ..options }).unwrap();
+        let skeleton = Skeleton::new("C", tags.completion.as_ref()).unwrap();
+        assert!(other.template(small.tables(), &skeleton).is_err());
+    }
+}
+
+/// Tokens over the edge of a number have no place where every spelling is accepted; bytes must have tokens.
+#[test]
+fn vocabularies_that_cannot_spell_are_refused() {
+    let faults = [">1", "5,", "0>", "-7"].map(|content| {
+        let added = vec![tplc::tokenizer::AddedToken::new(content, None)];
+        let overlay =
+            AddedTokens { name: "odd".into(), base: None, embedding_rows: None, added_tokens: added };
+        let tokenizer = "qwen3".parse::<TokenizerSource>().unwrap().load(&[overlay]).unwrap();
+        let options = TemplateOptions { tokenization: Tokenization::Any, ..TemplateOptions::default() };
+        let compiler = Compiler::new(&tokenizer, &options).unwrap();
+        let mut molecules = Collector::default();
+        molecules.add(&Skeleton::new("CC1CC1", None).unwrap());
+        molecules.build(&compiler).err().map_or_else(|| "built".to_owned(), |fault| fault.to_string())
+    });
+    golden::check("templates", "not_spelled", faults.join("\n"));
 }
 
 /// The ids that some member of the language has behind each prefix of `ids`: found by writing every number in each place,
