@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use tplc::{
-    artifact::Artifact,
+    artifact::{Artifact, write},
     corpus::{Corpus, CorpusOptions, Row},
     matcher::{Matcher, MatcherBatch, mask_words},
     primitives::TokenId,
@@ -145,6 +145,11 @@ fn main() {
             artifact.bytes().len(),
         ));
     }
+    let big = hundred_megabytes(&all);
+    let open_big = median(5, || drop(black_box(Artifact::from_bytes(big.as_slice())).expect("opens")));
+    criterion.bench_function("template/open 100 MB", |b| {
+        b.iter(|| Artifact::from_bytes(big.as_slice()).expect("opens").len())
+    });
     criterion.final_summary();
 
     for (name, compile, tokenize, cold, step, fill, clear, batch, open, bytes) in table {
@@ -164,6 +169,26 @@ fn main() {
         println!("  one step of 64 molecules                      {batch:>12.2?}");
         println!("  opening {bytes} bytes                           {open:>12.2?}");
     }
+    let rate = big.len() as f64 / open_big.as_secs_f64() / 1e9;
+    println!("\nopening {} bytes, checked whole  {open_big:>12.2?}  {rate:.2} GB/s", big.len());
+}
+
+/// An artifact of two million molecules of 25 atoms, made of the literals of real ones.
+fn hundred_megabytes(all: &[(String, Skeleton, String)]) -> Vec<u8> {
+    let tokenizer = "qwen3".parse::<TokenizerSource>().expect("is known").load(&[]).expect("loads");
+    let artifact = Artifact::from_bytes(build(&tokenizer, all)).expect("opens");
+    let tables = artifact.tables();
+    let [first, inner, last] = [0, 1, 2].map(|place: usize| tables.literals[place].len() as u64);
+    let row = |molecule: u64| -> Box<[u32]> {
+        let mut state = molecule;
+        let mut below = |count: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 33) % count) as u32
+        };
+        let numbers = std::iter::once(below(first)).chain((0..24).map(|_| below(inner))).collect::<Vec<_>>();
+        numbers.into_iter().chain([below(last)]).collect()
+    };
+    write(tables, (0..2_000_000).map(row))
 }
 
 fn ratio(a: Duration, b: Duration) -> f64 {

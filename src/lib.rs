@@ -10,6 +10,13 @@
 //! | [`text`] | enriched SMILES: literals, holes, number formats | [`Skeleton`](text::Skeleton), [`EnrichedText`](text::EnrichedText), [`NumberFormat`](text::NumberFormat) |
 //! | [`tokenizer`] | tokenizers as shipped: compiled in, files, the hub | [`TokenizerSource`](tokenizer::TokenizerSource), [`Tokenizer`](tokenizer::Tokenizer) |
 //! | [`drift`] | placeholder tokens minus coordinate tokens, and what that costs | [`Analysis`](drift::Analysis), [`Partial`](drift::Partial), [`Report`](drift::Report) |
+//! | [`template`] | exact templates: compiled, proven, merged | [`Compiler`](template::Compiler), [`Collector`](template::Collector), [`certify`](template::certify) |
+//! | [`artifact`] | the templates of many molecules as one file | [`Artifact`](artifact::Artifact), [`Template`](artifact::Template) |
+//! | [`matcher`] | what may come next, and what comes without a choice | [`Matcher`](matcher::Matcher), [`MatcherBatch`](matcher::MatcherBatch) |
+//!
+//! **The guarantee of a template:** it accepts a token sequence if and only if it is what the tokenizer, as shipped, gives
+//! for the molecule's text with some number of the format in every hole. [`certify`](template::certify) tries every number
+//! and every literal against the tokenizer.
 //!
 //! **The guarantee of a report:** its counts are those of the tokenizer, token for token. They are added from tables of
 //! short pieces; a text that the tables cannot vouch for is encoded whole, a sample of all texts is compared with real
@@ -42,7 +49,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Features: `cli` (default) is the program; `compile` is everything but the program; `hub` fetches tokenizers from the
+//! Features: `cli` (default) is the program; `compile` is everything but the program; without it, [`artifact`] and
+//! [`matcher`] are left, which need no tokenizer; `hub` fetches tokenizers from the
 //! Hugging Face hub; `parquet` reads Parquet corpora.
 
 pub mod artifact;

@@ -101,46 +101,49 @@ impl<'b> Programs<'b> {
 
     /// Checks that rows are whole, ascend, and start where the index says. One pass.
     pub(super) fn validate(&self) -> Result<(), Error> {
-        let total = self.rows.len() / self.numbering.width();
-        let Numbering { inner, last, end } = self.numbering;
-        let (mut rows, mut start) = (0, 0);
-        // How the row compares with the one before it: equal so far, or greater.
-        let (mut before, mut greater) = (None::<usize>, true);
-        for at in 0..total {
-            let Some(number) = self.number(at) else { return Err(fault("programs", "cut off")) };
-            let well_placed = if at == start { number < inner } else { (inner..end).contains(&number) };
-            if !well_placed {
-                return Err(fault("programs", "a literal is not where its kind may stand"));
-            }
-            if at == start && rows % BLOCK == 0 && self.block(rows / BLOCK) != Some(at) {
-                return Err(fault("program index", "does not point at a molecule"));
-            }
-            if !greater && let Some(before) = before {
-                let other = self.number(before + (at - start)).unwrap_or(0);
-                if number < other {
-                    return Err(fault("programs", "molecules do not ascend"));
-                }
-                greater = number > other;
-            }
-            if number >= last {
-                // A row that is equal to its end is the same row: it cannot be longer, since both end here.
-                if !greater {
-                    return Err(fault("programs", "a molecule stands twice"));
-                }
-                rows += 1;
-                before = Some(start);
-                greater = false;
-                start = at + 1;
-            }
-        }
-        if start != total || rows != self.len {
-            return Err(fault("programs", "another number of molecules than announced"));
-        }
         if self.index.len() != self.len.div_ceil(BLOCK) * 8
             || !self.rows.len().is_multiple_of(self.numbering.width())
         {
             return Err(fault("program index", "another length than announced"));
         }
-        Ok(())
+        match self.numbering.width() {
+            2 => self.validate_rows(self.rows.as_chunks().0, |&number| u16::from_le_bytes(number).into()),
+            _ => self.validate_rows(self.rows.as_chunks().0, |&number| u32::from_le_bytes(number)),
+        }
+    }
+
+    fn validate_rows<const W: usize>(
+        &self,
+        numbers: &[[u8; W]],
+        read: impl Fn(&[u8; W]) -> u32 + Copy,
+    ) -> Result<(), Error> {
+        let Numbering { inner, last, end } = self.numbering;
+        let (mut rest, mut before, mut rows) = (numbers, numbers.get(..0).unwrap_or_default(), 0);
+        while !rest.is_empty() {
+            let Some(until) = rest.iter().position(|number| read(number) >= last) else {
+                return Err(fault("programs", "cut off"));
+            };
+            let (row, behind) = rest.split_at(until + 1);
+            let lowest = row[1..].iter().map(read).min().unwrap_or(0);
+            if read(&row[0]) >= inner || lowest < inner || read(&row[until]) >= end {
+                return Err(fault("programs", "a literal is not where its kind may stand"));
+            }
+            if rows % BLOCK == 0 && self.block(rows / BLOCK) != Some(numbers.len() - rest.len()) {
+                return Err(fault("program index", "does not point at a molecule"));
+            }
+            // Neither can be the beginning of the other: each ends in its first last literal.
+            match row.iter().zip(before).find(|(number, before)| number != before) {
+                Some((number, before)) if read(number) < read(before) => {
+                    return Err(fault("programs", "molecules do not ascend"));
+                }
+                None if !before.is_empty() => return Err(fault("programs", "a molecule stands twice")),
+                _ => {}
+            }
+            (rest, before, rows) = (behind, row, rows + 1);
+        }
+        match rows == self.len {
+            true => Ok(()),
+            false => Err(fault("programs", "another number of molecules than announced")),
+        }
     }
 }

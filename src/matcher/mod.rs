@@ -2,6 +2,54 @@
 //!
 //! A [`Matcher`] is a few words of state over a shared [`Template`]. It allocates once, when it is made, and not for any
 //! token.
+//!
+//! A decoding loop appends the forced run, runs the model over it and the token before it in one pass, and samples under
+//! the mask:
+//!
+#![cfg_attr(feature = "compile", doc = "```")]
+#![cfg_attr(not(feature = "compile"), doc = "```ignore")]
+//! # use tplc::{artifact::Artifact, template::{Collector, Compiler, TemplateOptions}, text::Skeleton, tokenizer::TokenizerSource};
+//! use tplc::{matcher::{Matcher, mask_words}, primitives::TokenId};
+//! # let qwen = "qwen".parse::<TokenizerSource>()?.load(&[])?;
+//! # let mut molecules = Collector::default();
+//! # molecules.add(&Skeleton::new("CC=O", None)?);
+//! # let options = TemplateOptions { eos: qwen.eos(), ..TemplateOptions::default() };
+//! # let artifact = Artifact::from_bytes(molecules.build(&Compiler::new(&qwen, &options)?)?)?;
+//! # let sample = |words: &[u32]| TokenId((0..).find(|id| words[id / 32] >> (id % 32) & 1 == 1).unwrap_or(0) as u32);
+//!
+//! let mut matcher = Matcher::new(artifact.template("CC=O")?);
+//! let mut words = vec![0; mask_words(artifact.tables().header.logits_width)];
+//! let (mut ids, mut passes) = (Vec::new(), 0);
+//! loop {
+//!     let forced: Vec<TokenId> = matcher.forced_run().collect();
+//!     for &id in &forced {
+//!         matcher.advance(id)?;
+//!     }
+//!     ids.extend(forced);
+//!     if !matcher.fill_mask(&mut words) {
+//!         break;
+//!     }
+//!     passes += 1;
+//!     let id = sample(&words); // from the logits of a pass over what was appended
+//!     matcher.advance(id)?;
+//!     ids.push(id);
+//! }
+//! let text = qwen.decode(&ids, true)?;
+//! assert_eq!(text, "[C]<0.0000,0.0000,0.0000>[C]<0.0000,0.0000,0.0000>=[O]<0.0000,0.0000,0.0000>");
+//! assert_eq!((ids.len(), passes), (72, 57));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The verbs of vLLM's structured-output backends are here as
+//!
+//! | vLLM | here |
+//! | --- | --- |
+//! | `accept_tokens` | [`Matcher::advance`] for each |
+//! | `validate_tokens` | [`Matcher::validate`]: how many of them may come |
+//! | `rollback` | [`Matcher::rollback`] |
+//! | `fill_bitmask` | [`Matcher::fill_mask`], [`MatcherBatch::fill_masks`]: the same words, least significant bit first |
+//! | `is_terminated` | [`Matcher::is_finished`] |
+//! | `reset` | [`Matcher::reset`] |
 
 mod batch;
 mod mask;

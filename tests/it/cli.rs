@@ -16,10 +16,7 @@ pub(crate) fn tplc(folder: &Path, args: &[&str]) -> String {
 
 /// Exit status, standard output and standard error.
 pub(crate) fn run(folder: &Path, args: &[&str], stdin: &str) -> (i32, String, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tplc"))
-        .args(args)
-        .current_dir(folder)
-        .env_clear()
+    let mut child = program(folder, args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -30,6 +27,13 @@ pub(crate) fn run(folder: &Path, args: &[&str], stdin: &str) -> (i32, String, St
     let output = child.wait_with_output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// `tplc` in `folder`, not started yet.
+pub(crate) fn program(folder: &Path, args: &[&str]) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_tplc"));
+    program.args(args).current_dir(folder).env_clear();
+    program
 }
 
 pub(crate) fn folder() -> tempfile::TempDir {

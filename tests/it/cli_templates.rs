@@ -1,9 +1,11 @@
 //! The contract of `build`, `check`, `inspect` and of merging artifacts.
 
-use std::fs;
+use std::{fs, process::Stdio};
+
+use tplc::template::Manifest;
 
 use crate::{
-    cli::{folder, run, tplc},
+    cli::{folder, program, run, tplc},
     golden,
 };
 
@@ -87,6 +89,32 @@ fn same_bytes_by_any_way() {
         tplc(here.path(), &["merge", "one.tplc", "counts.json"]),
     ];
     golden::check("cli", "merge_artifacts_faults", faults.join("\n"));
+}
+
+/// A build that is killed leaves the artifact that was there, whole.
+#[test]
+fn killed_builds_leave_what_was_there() {
+    let here = folder();
+    let path = here.path().join("one.tplc");
+    assert_eq!(run(here.path(), &build(&["--corpus", "reference:g2", "--output", "one.tplc"]), "").0, 0);
+    let before = fs::read(&path).unwrap();
+    for wait in [5, 50, 200, 400] {
+        let mut child = program(here.path(), &["build", "-t", "qwen", "-o", "one.tplc"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(wait));
+        child.kill().unwrap();
+        let finished = child.wait().unwrap().success();
+        // Either way the artifact is whole, and the manifest is its own.
+        assert!(finished || fs::read(&path).unwrap() == before);
+        let manifest = fs::read_to_string(here.path().join("one.ron")).unwrap();
+        assert!(Manifest::from_ron(&manifest).unwrap().is_of(&fs::read(&path).unwrap()));
+        if finished {
+            return;
+        }
+    }
 }
 
 #[test]

@@ -263,3 +263,37 @@ fn counts_of_different_runs_do_not_mix() {
     faults.push(PartialFile::from_json("[C]<0,0,0>").unwrap_err().to_string());
     golden::check("drift", "merge_faults", faults.join("\n"));
 }
+
+/// The adaptive placeholder costs what it says where it is measured behind each literal, and no candidate costs less.
+#[test]
+fn no_candidate_costs_less_than_the_adaptive_placeholder() {
+    for known in embedded() {
+        let tokenizers = [load(known.name)];
+        let formats: Vec<_> = both_formats().into_iter().chain([None]).collect();
+        let counted = |placeholders: Vec<String>| {
+            let options =
+                AnalysisOptions { formats: formats.clone(), placeholders, ..AnalysisOptions::default() };
+            analyze_corpus(&tokenizers, "reference:qm9", &options)
+        };
+        let first = counted(Vec::new());
+        let candidates = |partial: &Partial| -> Vec<String> {
+            partial.candidates.iter().flat_map(|c| c.placeholders.iter().map(|p| p.text.clone())).collect()
+        };
+        let all: Vec<String> = first.partials.iter().flat_map(candidates).collect();
+        let report = Report::new(&counted(all), CostModel::default());
+        for (index, tokenizer) in report.tokenizers.iter().enumerate() {
+            let adaptive = tokenizer.adaptive.as_ref().unwrap();
+            let own = candidates(&first.partials[index]);
+            let measured = tokenizer.placeholders.iter().filter(|p| own.contains(&p.facts.text));
+            let best = measured.clone().map(|p| p.cost_per_hole).min_by(f64::total_cmp).unwrap();
+            let same = measured.clone().find(|p| p.facts.text == adaptive.facts.text).unwrap();
+            let name = (known.name, &tokenizer.number_format);
+            assert_eq!(
+                (same.junk_tokens, same.lost_tokens),
+                (adaptive.junk_tokens, adaptive.lost_tokens),
+                "{name:?}"
+            );
+            assert!(adaptive.cost_per_hole <= best, "{name:?}");
+        }
+    }
+}

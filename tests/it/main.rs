@@ -3,6 +3,7 @@
 
 mod cli;
 mod cli_templates;
+mod compat;
 mod corpus;
 mod corpus_faults;
 mod corpus_inputs;
