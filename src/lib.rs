@@ -13,6 +13,7 @@
 //! | [`template`] | exact templates: compiled, proven, merged | [`Compiler`](template::Compiler), [`Collector`](template::Collector), [`certify`](template::certify) |
 //! | [`artifact`] | the templates of many molecules as one file | [`Artifact`](artifact::Artifact), [`Template`](artifact::Template) |
 //! | [`matcher`] | what may come next, and what comes without a choice | [`Matcher`](matcher::Matcher), [`MatcherBatch`](matcher::MatcherBatch) |
+//! | [`audit`] | what is wrong with a generation, token by token | [`Auditor`](audit::Auditor), [`Judgement`](audit::Judgement) |
 //!
 //! **The guarantee of a template:** it accepts a token sequence if and only if it is what the tokenizer, as shipped, gives
 //! for the molecule's text with some number of the format in every hole. [`certify`](template::certify) tries every number
@@ -54,6 +55,8 @@
 //! Hugging Face hub; `parquet` reads Parquet corpora.
 
 pub mod artifact;
+#[cfg(feature = "compile")]
+pub mod audit;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "compile")]

@@ -1,9 +1,14 @@
 //! The molecules of an artifact: each a row of literal numbers, ascending, no two the same.
 
+use std::ops::Range;
+
 use super::{Error, fault};
 
 /// Molecules between two entries of the index.
 pub(super) const BLOCK: usize = 64;
+
+/// Checking less than this is done before a thread has started.
+const BYTES_A_THREAD: usize = 1 << 20;
 
 /// How literal numbers are cut up by place: first literals come first, then inner ones, then last ones. So a row needs
 /// no length: its last number says that it is the last.
@@ -99,7 +104,8 @@ impl<'b> Programs<'b> {
         None
     }
 
-    /// Checks that rows are whole, ascend, and start where the index says. One pass.
+    /// Checks that rows are whole, ascend, and start where the index says: in parts, on several threads where there is
+    /// much.
     pub(super) fn validate(&self) -> Result<(), Error> {
         if self.index.len() != self.len.div_ceil(BLOCK) * 8
             || !self.rows.len().is_multiple_of(self.numbering.width())
@@ -107,42 +113,89 @@ impl<'b> Programs<'b> {
             return Err(fault("program index", "another length than announced"));
         }
         match self.numbering.width() {
-            2 => self.validate_rows(self.rows.as_chunks().0, |&number| u16::from_le_bytes(number).into()),
-            _ => self.validate_rows(self.rows.as_chunks().0, |&number| u32::from_le_bytes(number)),
+            2 => self.validate_parts(self.rows.as_chunks().0, |&number| u16::from_le_bytes(number).into()),
+            _ => self.validate_parts(self.rows.as_chunks().0, |&number| u32::from_le_bytes(number)),
         }
     }
 
+    fn validate_parts<const W: usize>(
+        &self,
+        numbers: &[[u8; W]],
+        read: impl Fn(&[u8; W]) -> u32 + Copy + Sync,
+    ) -> Result<(), Error> {
+        let blocks = self.len.div_ceil(BLOCK);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let parts = threads.min(self.rows.len() / BYTES_A_THREAD).max(1);
+        // Where each part starts: its first block and the first number of that.
+        let bounds: Vec<(usize, usize)> = (0..=parts)
+            .map(|part| {
+                let block = blocks * part / parts;
+                (block, if part == 0 { Some(0) } else { self.block(block) }.unwrap_or(numbers.len()))
+            })
+            .collect();
+        if !bounds.is_sorted_by_key(|bound| bound.1) || bounds.iter().any(|bound| bound.1 > numbers.len()) {
+            return Err(fault("program index", "does not point at a molecule"));
+        }
+        let validate = |part: &[(usize, usize)]| {
+            let rows = part[0].0 * BLOCK..self.len.min(part[1].0 * BLOCK);
+            self.validate_rows(numbers, part[0].1..part[1].1, rows, read)
+        };
+        let last_rows: Vec<Result<Range<usize>, Error>> = std::thread::scope(|scope| {
+            let others: Vec<_> =
+                bounds.windows(2).skip(1).map(|part| scope.spawn(move || validate(part))).collect();
+            let own = bounds.windows(2).take(1).map(validate);
+            let joined = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+                thread.join().unwrap_or(Err(fault("programs", "could not be checked")))
+            };
+            own.chain(others.into_iter().map(joined)).collect()
+        });
+        for (last, bound) in last_rows.into_iter().zip(&bounds[1..]) {
+            let last = last?;
+            let next = &numbers[bound.1..];
+            if !next.is_empty() && !numbers[last].iter().map(read).lt(next.iter().map(read)) {
+                return Err(fault("programs", "molecules do not ascend"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the rows `rows`, which are `range` of the numbers. Returns where the last of them lies.
     fn validate_rows<const W: usize>(
         &self,
         numbers: &[[u8; W]],
+        range: Range<usize>,
+        rows: Range<usize>,
         read: impl Fn(&[u8; W]) -> u32 + Copy,
-    ) -> Result<(), Error> {
+    ) -> Result<Range<usize>, Error> {
         let Numbering { inner, last, end } = self.numbering;
-        let (mut rest, mut before, mut rows) = (numbers, numbers.get(..0).unwrap_or_default(), 0);
-        while !rest.is_empty() {
+        let (mut at, mut before, mut number) = (range.start, range.start..range.start, rows.start);
+        while at < range.end {
+            let rest = &numbers[at..range.end];
             let Some(until) = rest.iter().position(|number| read(number) >= last) else {
                 return Err(fault("programs", "cut off"));
             };
-            let (row, behind) = rest.split_at(until + 1);
+            let row = &rest[..=until];
             let lowest = row[1..].iter().map(read).min().unwrap_or(0);
             if read(&row[0]) >= inner || lowest < inner || read(&row[until]) >= end {
                 return Err(fault("programs", "a literal is not where its kind may stand"));
             }
-            if rows % BLOCK == 0 && self.block(rows / BLOCK) != Some(numbers.len() - rest.len()) {
+            if number % BLOCK == 0 && self.block(number / BLOCK) != Some(at) {
                 return Err(fault("program index", "does not point at a molecule"));
             }
             // Neither can be the beginning of the other: each ends in its first last literal.
-            match row.iter().zip(before).find(|(number, before)| number != before) {
+            match row.iter().zip(&numbers[before.clone()]).find(|(number, before)| number != before) {
                 Some((number, before)) if read(number) < read(before) => {
                     return Err(fault("programs", "molecules do not ascend"));
                 }
                 None if !before.is_empty() => return Err(fault("programs", "a molecule stands twice")),
                 _ => {}
             }
-            (rest, before, rows) = (behind, row, rows + 1);
+            before = at..at + row.len();
+            at = before.end;
+            number += 1;
         }
-        match rows == self.len {
-            true => Ok(()),
+        match number == rows.end {
+            true => Ok(before),
             false => Err(fault("programs", "another number of molecules than announced")),
         }
     }

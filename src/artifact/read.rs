@@ -207,7 +207,7 @@ fn tables(file: &[u8], layout: &Layout) -> Result<(Tables, usize), Error> {
         let count = reader.u32()? as usize;
         let roots = reader.u32s(count)?.into_iter().map(StateId).collect();
         let (text, ends) = reader.texts(count)?;
-        *literals = Literals { text, ends, roots };
+        *literals = Literals::of_parts(text, ends, roots);
         let texts: Vec<&str> = literals.iter().map(|(text, _)| text).collect();
         if !texts.is_sorted_by(|a, b| a < b) {
             return Err(fault("literals", "they do not ascend"));

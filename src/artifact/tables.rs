@@ -1,5 +1,7 @@
 //! What all molecules of one tokenizer and number format share.
 
+use rustc_hash::FxHashMap;
+
 use super::{Automaton, Distance, Error, distance::distances, fault};
 use crate::primitives::{Fingerprint, StateId, TokenId};
 
@@ -96,6 +98,8 @@ pub struct Literals {
     pub(super) text: String,
     pub(super) ends: Vec<u32>,
     pub(super) roots: Vec<StateId>,
+    /// The index of each text.
+    by_text: FxHashMap<Box<str>, u32>,
 }
 
 /// Token ids, ascending, with their texts.
@@ -255,16 +259,7 @@ impl Literals {
     /// The index of a literal.
     #[must_use]
     pub fn find(&self, literal: &str) -> Option<usize> {
-        let mut range = 0..self.len();
-        while !range.is_empty() {
-            let middle = range.start + range.len() / 2;
-            match self.text(middle)?.cmp(literal) {
-                std::cmp::Ordering::Less => range.start = middle + 1,
-                std::cmp::Ordering::Equal => return Some(middle),
-                std::cmp::Ordering::Greater => range.end = middle,
-            }
-        }
-        None
+        self.by_text.get(literal).map(|&index| index as usize)
     }
 
     /// The text of a literal.
@@ -286,13 +281,21 @@ impl Literals {
 
     #[cfg(feature = "compile")]
     pub(crate) fn new<'a>(sorted: impl IntoIterator<Item = (&'a str, StateId)>) -> Self {
-        let mut literals = Self::default();
-        for (text, root) in sorted {
-            literals.text.push_str(text);
-            literals.ends.push(literals.text.len() as u32);
-            literals.roots.push(root);
+        let (mut text, mut ends, mut roots) = (String::new(), Vec::new(), Vec::new());
+        for (literal, root) in sorted {
+            text.push_str(literal);
+            ends.push(text.len() as u32);
+            roots.push(root);
         }
-        literals
+        Self::of_parts(text, ends, roots)
+    }
+
+    /// Literals whose texts are those parts of one text.
+    pub(super) fn of_parts(text: String, ends: Vec<u32>, roots: Vec<StateId>) -> Self {
+        let parts =
+            (0..roots.len()).filter_map(|index| Some((part(&text, &ends, index)?.into(), index as u32)));
+        let by_text = parts.collect();
+        Self { text, ends, roots, by_text }
     }
 }
 

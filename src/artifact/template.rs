@@ -144,26 +144,30 @@ struct SkeletonText {
 impl SkeletonText {
     /// As the text layer writes it, without checking the SMILES.
     fn new(smiles: &str, open: &str, close: &str) -> Self {
-        let mut text = open.to_owned();
-        let mut ends = Vec::new();
+        // A bare atom becomes five bytes and more: brackets, and the borders of its hole.
+        let mut text = String::with_capacity(open.len() + 5 * smiles.len() + close.len());
+        let mut ends = Vec::with_capacity(smiles.len());
+        text.push_str(open);
         let mut rest = smiles;
-        while let Some(first) = rest.chars().next() {
-            let length = atom(rest);
-            let (head, tail) = rest.split_at(length.unwrap_or(first.len_utf8()));
+        while let Some(&first) = rest.as_bytes().first() {
+            let Some(length) = atom(rest.as_bytes()) else {
+                let other = rest.bytes().take_while(|byte| !byte.is_ascii()).count().max(1);
+                text.push_str(&rest[..other]);
+                rest = &rest[other..];
+                continue;
+            };
+            let (head, tail) = rest.split_at(length);
             rest = tail;
-            match length {
-                None => text.push_str(head),
-                Some(_) => {
-                    if first == '[' {
-                        text.push_str(head);
-                    } else {
-                        text.extend(["[", head, "]"]);
-                    }
-                    text.push('<');
-                    ends.push(text.len());
-                    text.push('>');
-                }
+            if first == b'[' {
+                text.push_str(head);
+            } else {
+                text.push('[');
+                text.push_str(head);
+                text.push(']');
             }
+            text.push('<');
+            ends.push(text.len());
+            text.push('>');
         }
         text.push_str(close);
         Self { text, ends }
@@ -177,11 +181,10 @@ impl SkeletonText {
     }
 }
 
-/// The bytes of the atom that `text` begins with.
-fn atom(text: &str) -> Option<usize> {
-    let bytes = text.as_bytes();
-    match bytes {
-        [b'[', ..] => text.find(']').map(|end| end + 1),
+/// The length of the atom that a text begins with, in bytes.
+fn atom(text: &[u8]) -> Option<usize> {
+    match text {
+        [b'[', ..] => text.iter().position(|&byte| byte == b']').map(|end| end + 1),
         [b'C', b'l', ..] | [b'B', b'r', ..] => Some(2),
         [b'B' | b'C' | b'N' | b'O' | b'P' | b'S' | b'F' | b'I' | b'*', ..]
         | [b'b' | b'c' | b'n' | b'o' | b'p' | b's', ..] => Some(1),

@@ -161,7 +161,9 @@ impl AnalyzeArgs {
 pub(super) fn show(report: &Report, global: &GlobalArgs) -> Result<()> {
     match global.format {
         Format::Json => output::print_json(report),
-        Format::Text | Format::Markdown => output::print(&report::render(report, global.format)),
+        Format::Text | Format::Markdown | Format::Jsonl => {
+            output::print(&report::render(report, global.format))
+        }
     }
 }
 

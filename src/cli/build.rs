@@ -118,7 +118,7 @@ impl BuiltArtifact {
 pub(super) fn show_built(built: &[BuiltArtifact], global: &GlobalArgs) -> Result<()> {
     match global.format {
         Format::Json => output::print_json(&Built { schema: "tplc.build/1", artifacts: built }),
-        Format::Text | Format::Markdown => output::print(&render(built, global.format)),
+        Format::Text | Format::Markdown | Format::Jsonl => output::print(&render(built, global.format)),
     }
 }
 

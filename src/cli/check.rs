@@ -69,7 +69,7 @@ impl CheckArgs {
         answer.good = answer.fault.is_none();
         match global.format {
             Format::Json => output::print_json(&answer)?,
-            Format::Text | Format::Markdown => output::print(&render(&answer))?,
+            Format::Text | Format::Markdown | Format::Jsonl => output::print(&render(&answer))?,
         }
         Ok(if answer.good { ExitStatus::Success } else { ExitStatus::Failure })
     }

@@ -94,7 +94,12 @@ impl Progress for Rejects<'_> {
     }
 }
 
-impl Rejects<'_> {
+impl<'b> Rejects<'b> {
+    /// Tells of skipped rows and keeps none.
+    pub(super) fn told(global: &GlobalArgs, bar: &'b Bar) -> Self {
+        Self { kept: None, told: 0, quiet: global.quiet, bar }
+    }
+
     pub(super) fn close(self, input: &InputCounts) -> Result<()> {
         let skipped = input.skipped;
         if skipped > 0 && !self.quiet {

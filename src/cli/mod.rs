@@ -1,6 +1,7 @@
 //! The command line: one file a verb. Data goes to standard output, all else to standard error.
 
 mod analyze;
+mod audit;
 mod build;
 mod check;
 mod completions;
@@ -15,6 +16,7 @@ mod tokenizers;
 
 use std::{ffi::OsString, io::Write, process::ExitCode};
 
+use anyhow::anyhow;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// What the exit code says.
@@ -89,11 +91,14 @@ enum Format {
     Json,
     /// Tables for a page or a pull request.
     Markdown,
+    /// One JSON object a line, where there are many (`tplc audit`).
+    Jsonl,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     Analyze(Box<analyze::AnalyzeArgs>),
+    Audit(Box<audit::AuditArgs>),
     Build(Box<build::BuildArgs>),
     Check(check::CheckArgs),
     Inspect(inspect::InspectArgs),
@@ -114,6 +119,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let status = match cli.verb {
+        Verb::Audit(args) => args.run(&cli.global),
+        _ if cli.global.format == Format::Jsonl => {
+            Err(anyhow!("--format jsonl: only `tplc audit` prints many objects; --format json prints one"))
+        }
         Verb::Analyze(args) => args.run(&cli.global),
         Verb::Build(args) => args.run(&cli.global),
         Verb::Check(args) => args.run(&cli.global),

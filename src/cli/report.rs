@@ -46,7 +46,9 @@ fn heading(tokenizer: &TokenizerReport, format: Format) -> String {
     );
     let mut text = match format {
         Format::Markdown => format!("## {title}\n\n"),
-        Format::Text | Format::Json => format!("{title}\n{}\n\n", "═".repeat(title.chars().count())),
+        Format::Text | Format::Json | Format::Jsonl => {
+            format!("{title}\n{}\n\n", "═".repeat(title.chars().count()))
+        }
     };
     if let Some(mixture) = &tokenizer.mixture {
         text += &format!(

@@ -32,7 +32,7 @@ impl Table {
         let cells = |row: Vec<String>| -> Vec<String> {
             match format {
                 Format::Markdown => row.iter().map(|cell| cell.replace('|', "\\|")).collect(),
-                Format::Text | Format::Json => row,
+                Format::Text | Format::Json | Format::Jsonl => row,
             }
         };
         let mut table = comfy_table::Table::new();
@@ -47,7 +47,7 @@ impl Table {
                 table.load_style(presets::ASCII_MARKDOWN);
                 format!("### {}\n\n", self.title)
             }
-            Format::Text | Format::Json => {
+            Format::Text | Format::Json | Format::Jsonl => {
                 table.load_style(PLAIN);
                 format!("{}\n", self.title)
             }

@@ -152,7 +152,7 @@ impl ShowArgs {
         for piece in &pieces {
             let code = |token: &str| match global.format {
                 Format::Markdown => format!("`{token}`"),
-                Format::Text | Format::Json => token.to_owned(),
+                Format::Text | Format::Json | Format::Jsonl => token.to_owned(),
             };
             table.row(vec![
                 piece.id.to_string(),

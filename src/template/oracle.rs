@@ -1,5 +1,6 @@
 //! The slow, obvious way: what a tokenizer gives for a whole text.
 
+use super::TemplateOptions;
 use crate::{
     artifact::Header,
     primitives::TokenId,
@@ -7,18 +8,24 @@ use crate::{
 };
 
 /// Tokenizes completions as they stand behind their prompt, and ends them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Oracle<'a> {
     tokenizer: &'a Tokenizer,
-    prompt: &'a str,
+    prompt: String,
     eos: Option<TokenId>,
 }
 
 impl<'a> Oracle<'a> {
     /// The oracle of an artifact's tables.
     #[must_use]
-    pub fn new(tokenizer: &'a Tokenizer, header: &'a Header) -> Self {
-        Self { tokenizer, prompt: &header.prompt, eos: header.eos }
+    pub fn new(tokenizer: &'a Tokenizer, header: &Header) -> Self {
+        Self { tokenizer, prompt: header.prompt.clone(), eos: header.eos }
+    }
+
+    /// The oracle of templates with these options.
+    #[must_use]
+    pub fn with_options(tokenizer: &'a Tokenizer, options: &TemplateOptions) -> Self {
+        Self { tokenizer, prompt: options.prompt(), eos: options.eos }
     }
 
     /// The ids of a completion: those that the tokenizer gives behind the prompt, and the end-of-sequence token. Where a
@@ -28,7 +35,7 @@ impl<'a> Oracle<'a> {
     /// # Errors
     /// [`TokenizerError::Run`] if the tokenizer refuses the text.
     pub fn encode(&self, completion: &str) -> Result<Vec<TokenId>, TokenizerError> {
-        let behind = match self.behind(self.prompt, completion)? {
+        let behind = match self.behind(&self.prompt, completion)? {
             Some(ids) => Some(ids),
             None => self.behind("0", completion)?,
         };

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// What each folder or file of `src` may import from the crate.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("primitives", &[]),
     ("corpus", &["primitives"]),
     ("text", &["primitives", "corpus"]),
@@ -12,7 +12,11 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("artifact", &["primitives"]),
     ("matcher", &["primitives", "artifact"]),
     ("template", &["primitives", "corpus", "text", "tokenizer", "artifact", "matcher"]),
-    ("cli", &["primitives", "corpus", "text", "tokenizer", "drift", "artifact", "matcher", "template"]),
+    ("audit", &["primitives", "text", "tokenizer", "artifact", "template"]),
+    (
+        "cli",
+        &["primitives", "corpus", "text", "tokenizer", "drift", "artifact", "matcher", "template", "audit"],
+    ),
 ];
 
 /// Where each heavy dependency may be imported.

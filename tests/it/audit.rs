@@ -1,0 +1,196 @@
+//! The audit: junk by kind, and two ways of judging that must agree.
+
+use std::fmt::Write;
+
+use proptest::prelude::*;
+use tplc::{
+    artifact::Template,
+    audit::{Auditor, Judgement, Verdict},
+    matcher::Matcher,
+    primitives::TokenId,
+    template::{Oracle, TemplateOptions},
+    text::{NumberFormat, Skeleton, Tags},
+    tokenizer::Tokenizer,
+};
+
+use crate::{
+    cli::{folder, run, tplc},
+    golden,
+    template::{Case, PEPTIDE, case, random_conformer},
+    tokenizer_support::load,
+};
+
+/// Generations as the processors in use leave them, and others; all of formaldehyde or acetaldehyde.
+const GENERATIONS: [(&str, &str); 16] = [
+    ("valid", "[C]<5.799,-0.2748,-0.9587>=[O]<1,0,-2.5>"),
+    ("junk letters", "[C]<5.799,-0.2748,-0.9587abra>=[O]<1,0,-2.5>"),
+    ("trailing comma", "[C]<5.799,-0.2748,-0.9587,>=[O]<1,0,-2.5>"),
+    ("missing comma", "[C]<5.799-0.2748,-0.9587>=[O]<1,0,-2.5>"),
+    ("atom letters", "[C]<5.799,C-0.2748,-0.9587>=[O]<1,0,-2.5>"),
+    ("digits past the format", "[C]<5.79912,-0.2748,-0.9587>=[O]<1,0,-2.5>"),
+    ("trailing zeros", "[C]<5.7990,-0.2748,-0.9587>=[O]<1,0,-2.5>"),
+    ("unicode", "[C]<5.799,-0.2748,-0.9587é>=[O]<1,0,-2.5>"),
+    ("a tag", "[C]<5.799,-0.2748,-0.9587<|im_start|>>=[O]<1,0,-2.5>"),
+    ("closed early", "[C]<5.799,-0.2748,->=[O]<1,0,-2.5>"),
+    ("a number missing", "[C]<5.799,-0.2748>=[O]<1,0,-2.5>"),
+    ("another atom", "[C]<5.799,-0.2748,-0.9587>=[N]<1,0,-2.5>"),
+    ("not ended", "[C]<5.799,-0.2748,-0.9587>=[O]<1,0"),
+    ("text behind", "[C]<5.799,-0.2748,-0.9587>=[O]<1,0,-2.5>C"),
+    ("nothing", ""),
+    ("prose", "The molecule is flat."),
+];
+
+fn auditor_options(tokenizer: &Tokenizer, format: NumberFormat) -> TemplateOptions {
+    TemplateOptions { format, eos: tokenizer.eos(), ..TemplateOptions::default() }
+}
+
+#[test]
+fn junk_comes_out_by_kind() {
+    let skeleton = Skeleton::new("C=O", None).unwrap();
+    let mut shown = String::new();
+    for name in ["qwen3", "llama-3.1", "phi-3"] {
+        let tokenizer = load(name);
+        let auditor = Auditor::new(&tokenizer, &auditor_options(&tokenizer, NumberFormat::trimmed(4)));
+        writeln!(shown, "== {name} trimmed4").unwrap();
+        for (what, text) in GENERATIONS {
+            let judgement = auditor.judge_text(Some(&skeleton), text);
+            let Judgement { verdict, junk_tokens, junk_blocks, truncated, fault, .. } = &judgement;
+            let kinds: Vec<String> =
+                judgement.junk.iter().map(|(kind, count)| format!("{kind} {}", count.tokens)).collect();
+            writeln!(shown, "\n{what}: {text}").unwrap();
+            writeln!(
+                shown,
+                "  {verdict}: {junk_tokens} junk tokens in {junk_blocks} holes ({}), {truncated} truncated",
+                kinds.join(", ")
+            )
+            .unwrap();
+            writeln!(shown, "  {}", fault.as_deref().unwrap_or("-")).unwrap();
+        }
+        shown.push('\n');
+    }
+    golden::check("audit", "kinds", shown);
+}
+
+/// What the text copies is the molecule, unless one is expected.
+#[test]
+fn the_molecule_is_the_texts_own_or_the_expected() {
+    let tokenizer = load("qwen3-conf");
+    let options =
+        TemplateOptions { tags: Tags::conformer(), ..auditor_options(&tokenizer, NumberFormat::trimmed(4)) };
+    let auditor = Auditor::new(&tokenizer, &options);
+    let text = "[SMILES]C=O[/SMILES][CONFORMER][C]<1,2,3>=[O]<1,0,x>[/CONFORMER]<|im_end|>";
+    let judgement = auditor.judge_text(None, text);
+    assert_eq!((judgement.verdict, judgement.junk_tokens, judgement.truncated), (Verdict::Junk, 1, 1));
+    let skeleton = |smiles| Skeleton::new(smiles, options.tags.completion.as_ref()).unwrap();
+    assert_eq!(auditor.judge_text(Some(&skeleton("C=O")), text), judgement);
+    assert_eq!(auditor.judge_text(Some(&skeleton("C=N")), text).verdict, Verdict::Structure);
+    let tag = "[CONFORMER][C]<1,2,3<|im_start|>>=[O]<1,0,1>[/CONFORMER]";
+    assert_eq!(auditor.judge_text(None, tag).verdict, Verdict::Junk);
+    let untagged = auditor.judge_text(None, "[C]<1,2,3>=[O]<1,0,1>");
+    assert_eq!(untagged.verdict, Verdict::Structure, "{untagged:?}");
+    // Padding behind the end is none of the generation; other tokens there are.
+    let oracle = Oracle::with_options(&tokenizer, &options);
+    let mut ids = oracle.encode("[CONFORMER][C]<1,2,3>=[O]<1,0,1>[/CONFORMER]").unwrap();
+    let tokens = ids.len() as u64;
+    ids.extend([tokenizer.vocabulary().added("<|endoftext|>").unwrap(); 3]);
+    let judgement = auditor.judge_ids(None, &ids);
+    assert!(judgement.is_valid() && judgement.tokens == tokens, "{judgement:?}");
+    ids.push(TokenId(7));
+    assert_eq!(auditor.judge_ids(None, &ids).verdict, Verdict::Structure);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Text read and encoded again on one side, the automaton on the other: whatever the ids are, they agree on what is
+    /// valid.
+    #[test]
+    fn the_audit_and_the_matcher_agree(
+        which in 0usize..9, trimmed: bool, seed: u64, changes in prop::collection::vec((0usize..10_000, 0usize..5, any::<u32>()), 0..3),
+    ) {
+        let Case { name, tokenizer, format, artifact } = case(which, trimmed);
+        let options = auditor_options(tokenizer, *format);
+        let skeleton = Skeleton::new(PEPTIDE, None).unwrap();
+        let text = skeleton.render(&random_conformer(&skeleton, seed), format).unwrap();
+        let mut ids = Oracle::with_options(tokenizer, &options).encode(&text).unwrap();
+        let alphabet = artifact.tables().tokens.ids().to_vec();
+        for (at, change, id) in changes {
+            let at = at % ids.len();
+            match change {
+                0 => ids[at] = alphabet[id as usize % alphabet.len()],
+                1 => ids[at] = TokenId(id % (tokenizer.vocab_size() as u32 + 100)),
+                2 => { ids.remove(at); }
+                3 => ids.insert(at, ids[at]),
+                _ => ids.truncate(at.max(1)),
+            }
+        }
+        let judgement = Auditor::new(tokenizer, &options).judge_ids(Some(&skeleton), &ids);
+        let literals: Vec<&str> = skeleton.literals().collect();
+        let mut matcher = Matcher::new(Template::of_literals(artifact.tables(), literals.into_iter()).unwrap());
+        let taken = ids.iter().take_while(|&&id| matcher.advance(id).is_ok()).count();
+        let padding = ids[taken..].iter().all(|&id| tokenizer.is_special(id));
+        prop_assert_eq!(judgement.is_valid(), matcher.is_finished() && padding, "{}: {:?}", name, judgement);
+        prop_assert_eq!(judgement.is_valid(), judgement.fault.is_none());
+    }
+
+    #[test]
+    fn nothing_panics(text: String, ids: Vec<u32>) {
+        let tokenizer = load("phi-3");
+        let auditor = Auditor::new(&tokenizer, &auditor_options(&tokenizer, NumberFormat::fixed(4)));
+        let ids: Vec<TokenId> = ids.into_iter().map(|id| TokenId(id % 40_000)).collect();
+        prop_assert!(!auditor.judge_ids(None, &ids).is_valid());
+        prop_assert!(!auditor.judge_text(None, &text).is_valid());
+    }
+}
+
+/// Generations as lines, judged against an artifact and against a format.
+#[test]
+fn audit_on_the_command_line() {
+    let here = folder();
+    let lines: String = GENERATIONS.iter().fold(String::new(), |lines, (_, text)| {
+        lines + &serde_json::json!({ "text": text, "smiles": "C=O" }).to_string() + "\n"
+    });
+    std::fs::write(here.path().join("texts.jsonl"), &lines).unwrap();
+    let tokenizer = load("qwen3");
+    let options = auditor_options(&tokenizer, NumberFormat::trimmed(4));
+    let good = Oracle::with_options(&tokenizer, &options)
+        .encode("[C]<5.799,-0.2748,-0.9587>=[O]<1,0,-2.5>")
+        .unwrap();
+    let mut split = good.clone();
+    // `[C` as two tokens.
+    split.splice(0..1, [58, 34].map(TokenId));
+    let mut ids: String = [good, split].iter().fold(String::new(), |lines, ids| {
+        let ids: Vec<u32> = ids.iter().map(|id| id.0).collect();
+        lines + &serde_json::json!({ "ids": ids, "name": "methanal" }).to_string() + "\n"
+    });
+    ids += "{\"ids\": [1], \"name\": \"nobody\"}\n{\"text\": 7}\n{}\n";
+    std::fs::write(here.path().join("ids.jsonl"), ids).unwrap();
+    std::fs::write(here.path().join("names.smi"), "C=O methanal\n").unwrap();
+    let build = [
+        "build",
+        "-t",
+        "qwen",
+        "--number-format",
+        "trimmed4",
+        "--certificate",
+        "none",
+        "-c",
+        "names.smi",
+        "-o",
+        "m.tplc",
+    ];
+    assert_eq!(run(here.path(), &build, "").0, 0);
+    let shown = [
+        &["audit", "m.tplc", "texts.jsonl"][..],
+        &["audit", "m.tplc", "texts.jsonl", "--format", "json"],
+        &["audit", "m.tplc", "texts.jsonl", "--format", "jsonl"],
+        &["audit", "m.tplc", "ids.jsonl", "--corpus", "names.smi"],
+        &["audit", "--number-format", "trimmed4", "--tokenizer", "qwen", "ids.jsonl"],
+        &["audit", "m.tplc", "texts.jsonl", "--tokenizer", "llama"],
+        &["audit", "texts.jsonl"],
+        &["audit", "m.tplc", "nothing.jsonl"],
+        &["analyze", "--format", "jsonl"],
+    ]
+    .map(|args| tplc(here.path(), args));
+    golden::check("cli", "audit", shown.join("\n"));
+}
