@@ -31,7 +31,7 @@ pub(super) struct WholeFile {
 
 impl WholeFile {
     pub(super) fn create(path: &Path) -> Result<Self> {
-        let file = NamedTempFile::new_in(folder_of(path)).with_context(|| cannot_write(path))?;
+        let file = temporary().tempfile_in(folder_of(path)).with_context(|| cannot_write(path))?;
         Ok(Self { path: path.to_owned(), file: io::BufWriter::new(file), failed: None })
     }
 
@@ -59,6 +59,14 @@ pub(super) fn write_whole(path: &Path, content: impl AsRef<[u8]>) -> Result<()> 
     let mut file = WholeFile::create(path)?;
     file.write(content.as_ref());
     file.finish()
+}
+
+/// Temporary files that everybody may read who may read others of ours: they stay, under another name.
+fn temporary() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder
 }
 
 /// Writes several whole files: none is put in its place before all are written.

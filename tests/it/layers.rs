@@ -12,7 +12,7 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("artifact", &["primitives"]),
     ("matcher", &["primitives", "artifact"]),
     ("template", &["primitives", "corpus", "text", "tokenizer", "artifact", "matcher"]),
-    ("audit", &["primitives", "text", "tokenizer", "artifact", "template"]),
+    ("audit", &["primitives", "corpus", "text", "tokenizer", "artifact", "template"]),
     (
         "cli",
         &["primitives", "corpus", "text", "tokenizer", "drift", "artifact", "matcher", "template", "audit"],
