@@ -11,6 +11,7 @@ mod corpus_inputs;
 mod corpus_parquet;
 mod corpus_properties;
 mod drift;
+mod export;
 mod golden;
 mod layers;
 mod llguidance;

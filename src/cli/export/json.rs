@@ -1,7 +1,5 @@
 //! Exports as JSON: one object, molecule by molecule.
 
-use std::collections::BTreeMap;
-
 use anyhow::Result;
 use serde::{Serialize, Serializer};
 
@@ -19,20 +17,30 @@ struct File<'e> {
 struct Molecule<'e> {
     smiles: &'e str,
     /// Arrays by the name of the placeholder, then by their own.
-    templates: BTreeMap<&'e str, BTreeMap<&'static str, Values<'e>>>,
+    templates: InOrder<&'e str, InOrder<&'static str, Values<'e>>>,
 }
+
+/// An object whose fields stay in order.
+struct InOrder<K, V>(Vec<(K, V)>);
 
 /// The bytes of the file.
 pub(super) fn bytes(export: &Export) -> Result<Vec<u8>> {
     let templates = |molecule: usize| {
         let names = export.heading.placeholders.iter().map(|placeholder| placeholder.name.as_str());
-        names.zip(export.arrays.iter().map(|arrays| arrays.row(molecule).into())).collect()
+        let rows = export.arrays.iter().map(|arrays| InOrder(arrays.row(molecule).into()));
+        InOrder(names.zip(rows).collect())
     };
     let molecules = export.smiles.iter().enumerate();
     let molecules = molecules.map(|(index, smiles)| Molecule { smiles, templates: templates(index) });
     let mut bytes = serde_json::to_vec(&File { heading: &export.heading, molecules: molecules.collect() })?;
     bytes.push(b'\n');
     Ok(bytes)
+}
+
+impl<K: Serialize, V: Serialize> Serialize for InOrder<K, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
 }
 
 /// Flags are written as 0 and 1, which keeps a position in a column.

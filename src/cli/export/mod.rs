@@ -222,8 +222,11 @@ impl ExportArgs {
         if global.format == Format::Json {
             return output::print_json(&exported);
         }
-        let molecules = count(exported.molecules as u64);
-        let title = format!("Position templates of {molecules} molecules in {}", exported.output);
+        let molecules = match exported.molecules {
+            1 => "1 molecule".to_owned(),
+            more => format!("{} molecules", count(more as u64)),
+        };
+        let title = format!("{}: position templates of {molecules}", exported.output);
         let mut table =
             Table::new(title, &[0, 1, 2], &["name", "placeholder", "for", "positions", "FREE", "COPY"]);
         for Counted { placeholder, positions, free, copy } in &exported.placeholders {
