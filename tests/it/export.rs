@@ -228,7 +228,7 @@ fn every_format_reads_back_what_the_library_gives() {
     let mut found = BTreeMap::new();
     for index in 0..zip.len() {
         let mut file = zip.by_index(index).unwrap();
-        let (name, mut bytes) = (file.name().to_owned(), Vec::new());
+        let (name, mut bytes) = (file.name().unwrap().into_owned(), Vec::new());
         file.read_to_end(&mut bytes).unwrap();
         if name == "tplc.json" {
             assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap(), facts);

@@ -168,11 +168,11 @@ impl ExportArgs {
                 .map(|counted| format!("{} {}", counted.name, counted.number_format))
                 .collect();
             bail!(
-                "no counts of {} {}, but of {}: run `tplc analyze --partial` with the artifact's tokenizer and \
+                "it has no counts of {} {}, but {}: run `tplc analyze --partial` with the artifact's tokenizer and \
                  --number-format",
                 header.tokenizer,
                 header.number_format,
-                if there.is_empty() { "nothing".to_owned() } else { there.join(", ") }
+                if there.is_empty() { "none at all".to_owned() } else { there.join(", ") }
             );
         };
         ensure!(counted.atoms > 0, "no hole was counted, so no placeholder can be chosen");
