@@ -7,7 +7,7 @@ use clap::{Args, value_parser};
 
 use super::{
     ExitStatus, Format, GlobalArgs,
-    corpus::{CorpusArgs, added_tokens, number_format, tags},
+    corpus::{CorpusArgs, added_tokens, number_format, placeholder, tags},
     output,
     progress::Bar,
     report,
@@ -232,17 +232,9 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 /// A constant of the cost model; anything else would end as `NaN` or junk that saves time.
-fn not_negative(text: &str) -> Result<f64, String> {
+pub(super) fn not_negative(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(number) if (0.0..=f64::MAX).contains(&number) => Ok(number),
         _ => Err("must be a finite number, 0 or more".to_owned()),
-    }
-}
-
-/// What can stand in a hole: any text that does not close it, on one line of a table.
-fn placeholder(text: &str) -> Result<String, String> {
-    match text.is_empty() || text.contains(|c: char| matches!(c, '<' | '>') || c.is_control()) {
-        true => Err("a placeholder is some text without <, > and control characters".to_owned()),
-        false => Ok(text.to_owned()),
     }
 }

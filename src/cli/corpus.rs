@@ -146,6 +146,14 @@ pub(super) fn tags(text: &str) -> Result<Tags, String> {
     }
 }
 
+/// What can stand in a hole: any text that does not close it, on one line of a table.
+pub(super) fn placeholder(text: &str) -> Result<String, String> {
+    match text.is_empty() || text.contains(|c: char| matches!(c, '<' | '>') || c.is_control()) {
+        true => Err("a placeholder is some text without <, > and control characters".to_owned()),
+        false => Ok(text.to_owned()),
+    }
+}
+
 /// Field names: `smiles=smi,conformers=xyz`.
 fn json_fields(text: &str) -> Result<JsonFields, String> {
     let mut fields = JsonFields::default();

@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod completions;
 mod corpus;
+mod export;
 mod inspect;
 mod merge;
 mod output;
@@ -101,6 +102,7 @@ enum Verb {
     Audit(Box<audit::AuditArgs>),
     Build(Box<build::BuildArgs>),
     Check(check::CheckArgs),
+    Export(export::ExportArgs),
     Inspect(inspect::InspectArgs),
     Merge(merge::MergeArgs),
     Tokenizers(tokenizers::TokenizersArgs),
@@ -126,6 +128,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Analyze(args) => args.run(&cli.global),
         Verb::Build(args) => args.run(&cli.global),
         Verb::Check(args) => args.run(&cli.global),
+        Verb::Export(args) => args.run(&cli.global),
         Verb::Inspect(args) => args.run(&cli.global),
         Verb::Merge(args) => args.run(&cli.global),
         Verb::Tokenizers(args) => args.run(&cli.global),

@@ -33,6 +33,7 @@ mod manifest;
 mod merge;
 mod numbers;
 mod oracle;
+mod position;
 mod spelling;
 mod trace;
 
@@ -44,4 +45,5 @@ pub use manifest::{Manifest, MoleculeCounts, SectionSize, Source};
 pub use merge::merge;
 pub use numbers::{DecimalSet, NumberLanguage, Opening, Start};
 pub use oracle::Oracle;
+pub use position::PositionTemplate;
 pub use trace::{automaton_text, dot, example_numbers, snapshot, spell, trace};

@@ -3,8 +3,8 @@
 use super::TemplateOptions;
 use crate::{
     artifact::Header,
-    primitives::TokenId,
-    tokenizer::{Tokenizer, TokenizerError},
+    primitives::{ByteSpan, TokenId},
+    tokenizer::{Encoding, Tokenizer, TokenizerError},
 };
 
 /// Tokenizes completions as they stand behind their prompt, and ends them.
@@ -35,6 +35,14 @@ impl<'a> Oracle<'a> {
     /// # Errors
     /// [`TokenizerError::Run`] if the tokenizer refuses the text.
     pub fn encode(&self, completion: &str) -> Result<Vec<TokenId>, TokenizerError> {
+        Ok(self.encode_spans(completion)?.ids)
+    }
+
+    /// As [`Oracle::encode`], with the bytes of the completion that each id covers: none for the end-of-sequence token.
+    ///
+    /// # Errors
+    /// As [`Oracle::encode`].
+    pub fn encode_spans(&self, completion: &str) -> Result<Encoding, TokenizerError> {
         let behind = match self.behind(&self.prompt, completion)? {
             Some(ids) => Some(ids),
             None => self.behind("0", completion)?,
@@ -44,17 +52,23 @@ impl<'a> Oracle<'a> {
             action: "encode the completion",
             reason: format!("a token reaches into the text before {completion:?}"),
         };
-        let mut ids = behind.ok_or_else(failed)?;
-        ids.extend(self.eos);
-        Ok(ids)
+        let mut encoding = behind.ok_or_else(failed)?;
+        encoding.ids.extend(self.eos);
+        encoding.spans.extend(self.eos.map(|_| ByteSpan::new(completion.len(), completion.len())));
+        Ok(encoding)
     }
 
-    /// The ids behind `before`, unless one reaches into it.
-    fn behind(&self, before: &str, completion: &str) -> Result<Option<Vec<TokenId>>, TokenizerError> {
+    /// The tokens behind `before`, unless one reaches into it.
+    fn behind(&self, before: &str, completion: &str) -> Result<Option<Encoding>, TokenizerError> {
         let encoding = self.tokenizer.encode(&format!("{before}{completion}"))?;
         let border = before.len() as u32;
         let from = encoding.spans.iter().position(|span| span.end > border).unwrap_or(encoding.ids.len());
         let apart = encoding.spans.get(from).is_none_or(|span| span.start >= border);
-        Ok(apart.then(|| encoding.ids[from..].to_vec()))
+        let moved = |byte: u32| byte.saturating_sub(border);
+        let spans = encoding.spans[from..].iter();
+        Ok(apart.then(|| Encoding {
+            ids: encoding.ids[from..].to_vec(),
+            spans: spans.map(|span| ByteSpan { start: moved(span.start), end: moved(span.end) }).collect(),
+        }))
     }
 }

@@ -20,13 +20,15 @@ const LAYERS: [(&str, &[&str]); 10] = [
 ];
 
 /// Where each heavy dependency may be imported.
-const ONLY: [(&str, &[&str]); 9] = [
+const ONLY: [(&str, &[&str]); 11] = [
     ("use tokenizers::", &["tokenizer/hf.rs"]),
     ("hf_hub", &["tokenizer/hub.rs"]),
     ("parquet::", &["corpus/parquet.rs"]),
     ("chematic", &["corpus/"]),
     ("aho_corasick", &["text/tags.rs", "drift/processors.rs"]),
     ("memmap2", &["artifact/read.rs"]),
+    ("safetensors::", &["cli/export/tensors.rs"]),
+    ("zip::", &["cli/export/npz.rs"]),
     ("clap", &["cli/"]),
     ("indicatif", &["cli/progress.rs"]),
     ("comfy_table", &["cli/table.rs"]),

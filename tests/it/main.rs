@@ -12,6 +12,7 @@ mod corpus_inputs;
 mod corpus_parquet;
 mod corpus_properties;
 mod drift;
+mod export;
 mod golden;
 mod layers;
 mod llguidance;
