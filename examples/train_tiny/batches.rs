@@ -194,3 +194,49 @@ impl Batch {
         ])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tplc::tokenizer::TokenizerSource;
+
+    use super::*;
+    use crate::molecules::sources;
+
+    #[test]
+    fn only_what_is_written_counts_and_copy_text_counts_more() {
+        let qwen = "qwen3-conf".parse::<TokenizerSource>().unwrap().load(&[]).unwrap();
+        let rows = Rows { tokenizer: &qwen, end: 151_643, copy_weight: 3.0 };
+        let sources = sources().unwrap();
+        let molecule = &sources[2].seen[0];
+        let row = rows.row(&molecule.smiles, &molecule.conformers[0]).unwrap();
+        let text = |weight: f32| {
+            let of = row.ids.iter().zip(&row.weights).filter(|(_, given)| **given == weight);
+            let ids: Vec<_> = of.map(|(&id, _)| tplc::primitives::TokenId(id)).collect();
+            qwen.decode(&ids, false).unwrap()
+        };
+        assert_eq!(text(0.0), prompt(&molecule.smiles));
+        let copy = skeleton(&molecule.smiles).unwrap();
+        assert_eq!(text(3.0), format!("{}<|endoftext|>", copy.as_str()));
+        assert!(text(1.0).chars().all(|c| c.is_ascii_digit() || ".,-".contains(c)), "{}", text(1.0));
+    }
+
+    #[test]
+    fn batches_are_the_same_for_the_same_seed_and_no_row_is_longer_than_asked() {
+        let qwen = "qwen3-conf".parse::<TokenizerSource>().unwrap().load(&[]).unwrap();
+        let sources = sources().unwrap();
+        let examples = Example::all(&sources[2].seen).unwrap();
+        let batches = |seed| {
+            let rows = Rows { tokenizer: &qwen, end: 151_643, copy_weight: 3.0 };
+            Batches::new(rows, &examples, 1000, 120, seed).unwrap()
+        };
+        let (first, second, other) = (batches(1), batches(1), batches(2));
+        let mut differ = 0;
+        for index in 0..20 {
+            let [first, second, other] = [&first, &second, &other].map(|b| b.batch(index, 0.5).unwrap());
+            assert_eq!((&first.ids, &first.weights), (&second.ids, &second.weights));
+            differ += usize::from(first.ids != other.ids);
+            assert!(first.tokens() <= 1100 && first.width() < 130, "{} {}", first.tokens(), first.width());
+        }
+        assert!(differ > 15);
+    }
+}

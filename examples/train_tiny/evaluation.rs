@@ -55,7 +55,7 @@ pub(crate) struct Judge<'a> {
 }
 
 /// Rows that are decoded together.
-const ROWS: usize = 128;
+const ROWS: usize = 512;
 
 impl Judge<'_> {
     /// Judges completions of molecules whose own text is short enough: each once if greedy, else `samples` in all.

@@ -1,6 +1,7 @@
 //! Sampling from the model, all rows in step, with nothing to hold them to the grammar.
 
 use candle_core::{DType, Device, Result, Tensor};
+use rayon::prelude::*;
 
 use crate::{
     model::{Cache, Model},
@@ -35,8 +36,9 @@ const NEVER: f32 = -1e9;
 
 /// Each token sees itself and those before it.
 pub(crate) fn causal(tokens: usize, device: &Device) -> Result<Tensor> {
-    let hidden = (0..tokens * tokens).map(|at| if at % tokens > at / tokens { NEVER } else { 0.0 });
-    Tensor::from_vec(hidden.collect::<Vec<f32>>(), (1, 1, tokens, tokens), device)
+    let places = Tensor::arange(0, tokens as u32, device)?;
+    let later = places.unsqueeze(0)?.broadcast_gt(&places.unsqueeze(1)?)?.to_dtype(DType::F32)?;
+    (later * f64::from(NEVER))?.reshape((1, 1, tokens, tokens))
 }
 
 /// Continues each prompt until `end`, or for `longest` tokens.
@@ -67,21 +69,24 @@ pub(crate) fn generate(
     let mut logits =
         logits.reshape((rows, width, model.vocabulary()))?.narrow(1, width - 1, 1)?.squeeze(1)?;
     for step in 1..=longest {
-        let mut next = Vec::with_capacity(rows);
-        for (row, logits) in logits.to_vec2::<f32>()?.iter().enumerate() {
-            let id = if finished[row] { end } else { choose(logits, sampling, &mut random[row]) };
-            finished[row] |= id == end;
-            if !finished[row] {
-                texts[row].push(id);
+        let chosen: Vec<u32> = logits
+            .to_vec2::<f32>()?
+            .par_iter()
+            .zip(&mut random)
+            .map(|(logits, random)| choose(logits, sampling, random))
+            .collect();
+        for ((text, finished), &id) in texts.iter_mut().zip(&mut finished).zip(&chosen) {
+            *finished |= id == end;
+            if !*finished {
+                text.push(id);
             }
-            next.push(id);
         }
         if step == longest || finished.iter().all(|&finished| finished) {
             break;
         }
         let generated = Tensor::zeros((rows, 1, 1, step), DType::F32, device)?;
         let bias = Tensor::cat(&[&hidden, &generated], 3)?;
-        logits = model.logits(&Tensor::from_vec(next, (rows, 1), device)?, &bias, Some(&mut cache))?;
+        logits = model.logits(&Tensor::from_vec(chosen, (rows, 1), device)?, &bias, Some(&mut cache))?;
     }
     Ok(texts.into_iter().zip(finished).map(|(ids, finished)| Generated { ids, finished }).collect())
 }

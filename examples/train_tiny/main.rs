@@ -113,6 +113,7 @@ fn main() -> Result<()> {
         "seed": cli.seed,
         "shape": cli.shape,
         "plan": cli.plan,
+        "vocabulary": tokenizer.vocab_size(),
         "weights": model.size(),
         "trained": trained,
         "outcomes": outcomes,

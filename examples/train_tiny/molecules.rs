@@ -77,7 +77,6 @@ impl Example {
         Ok(Self { spellings, conformers: molecule.conformers.clone() })
     }
 
-
     pub(crate) fn conformers(&self) -> usize {
         self.conformers.len()
     }

@@ -24,7 +24,7 @@ pub(crate) struct Plan {
     #[arg(long)]
     pub(crate) steps: Option<u64>,
     /// Tokens of a batch
-    #[arg(long, default_value_t = 32_768)]
+    #[arg(long, default_value_t = 16_384)]
     pub(crate) tokens: usize,
     /// Leave out texts with more tokens than this
     #[arg(long, default_value_t = 1024)]
