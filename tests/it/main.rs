@@ -15,6 +15,7 @@ mod layers;
 mod smiles;
 mod template;
 mod text;
+mod tiny_model;
 mod tokenizer_corpora;
 mod tokenizer_embedded;
 #[cfg(feature = "hub")]
