@@ -134,7 +134,7 @@ impl<'a> Batches<'a> {
     pub(crate) fn batch(&self, index: u64, progress: f64) -> Result<Batch> {
         let mut random = Random::of(self.seed, index);
         let (shortest, longest) = (self.entries[0].0 as f64, self.entries[self.entries.len() - 1].0 as f64);
-        let reach = FIRST_LENGTH + (longest - FIRST_LENGTH) * (progress / ALL_LENGTHS);
+        let reach = FIRST_LENGTH + (longest - FIRST_LENGTH).max(0.0) * (progress / ALL_LENGTHS);
         let reach = reach.max(shortest) as usize;
         let reached = self.entries.partition_point(|entry| entry.0 <= reach);
         let length = self.entries[random.below(reached)].0;

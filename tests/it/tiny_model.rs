@@ -23,14 +23,11 @@ fn its_tokens_are_cut_as_those_of_large_models() {
     assert_eq!(tiny.digit_handling(), DigitHandling::One);
     assert!((300..=400).contains(&tiny.vocab_size()));
     assert_eq!(tiny.changed_numbers(), []);
-    let ids = |text: &str| tiny.encode(text).unwrap().ids;
-    let tokens = |text: &str| -> Vec<String> { ids(text).iter().filter_map(|&id| tiny.token(id)).collect() };
+    let ids = tiny.encode("[SMILES]C=O[/SMILES][CONFORMER][C]<-1.25,-0.5,12>=[O]<1").unwrap().ids;
+    let tokens: Vec<String> = ids.iter().filter_map(|&id| tiny.token(id)).collect();
     assert_eq!(
-        tokens("[SMILES]C=O[/SMILES][CONFORMER][C]<-1.25,-0.5,12>=[O]<1"),
-        [
-            "[SMILES]", "C", "=", "O", "[/SMILES]", "[CONFORMER]", "[C", "]<", "-", "1", ".", "2", "5", ",-",
-            "0", ".", "5", ",", "1", "2", ">=[", "O", "]<", "1"
-        ]
+        tokens.join(" "),
+        "[SMILES] C = O [/SMILES] [CONFORMER] [C ]< - 1 . 2 5 ,- 0 . 5 , 1 2 >=[ O ]< 1"
     );
     assert_eq!(tiny.eos().and_then(|eos| tiny.token(eos)).as_deref(), Some("<|endoftext|>"));
 }
@@ -67,7 +64,10 @@ fn what_it_was_trained_on_is_accepted() {
     for record in corpus.records().step_by(10) {
         let Row::Molecule(molecule) = record.unwrap().parse().unwrap() else { panic!("not a molecule") };
         let skeleton = Skeleton::new(&molecule.smiles, tags.completion.as_ref()).unwrap();
-        texts.push((molecule.smiles, skeleton.render(&molecule.conformers[0], &NumberFormat::trimmed(4)).unwrap()));
+        texts.push((
+            molecule.smiles,
+            skeleton.render(&molecule.conformers[0], &NumberFormat::trimmed(4)).unwrap(),
+        ));
         collector.add(&skeleton);
     }
     let artifact = Artifact::from_bytes(collector.build(&compiler).unwrap()).unwrap();
