@@ -60,3 +60,5 @@ pub mod template;
 pub mod text;
 #[cfg(feature = "compile")]
 pub mod tokenizer;
+#[cfg(feature = "compile")]
+pub mod trace;
