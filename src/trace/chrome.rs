@@ -54,6 +54,7 @@ pub struct StrategyTotals {
 
 /// The part of a file that is ours, under the key `tplc`.
 #[derive(Deserialize, Serialize)]
+#[serde(expecting = "the totals of `tplc validate --trace`")]
 pub(super) struct Own {
     pub(super) schema: String,
     pub(super) strategies: Vec<StrategyTotals>,
@@ -138,7 +139,12 @@ impl<'de, F: FnMut(&Event)> Visitor<'de> for File<'_, F> {
         while let Some(key) = fields.next_key()? {
             match key {
                 Key::Events => fields.next_value_seed(Events(self.0))?,
-                Key::Own => self.0.strategies = fields.next_value::<Own>()?.strategies,
+                Key::Own => {
+                    let own = fields.next_value::<Own>()?;
+                    if own.schema == SCHEMA {
+                        self.0.strategies = own.strategies;
+                    }
+                }
                 Key::Other => fields.next_value::<IgnoredAny>().map(drop)?,
             }
         }

@@ -21,7 +21,7 @@ pub enum TraceError {
         reason: String,
     },
     /// A table of patterns that does not parse.
-    #[error("no table of patterns: {0}; docs/trace.md shows one")]
+    #[error("no table of patterns (docs/trace.md shows one): {0}")]
     Patterns(#[from] Box<ron::error::SpannedError>),
     /// A pattern that can match nothing or cannot be searched for.
     #[error("category {category:?}: the pattern {pattern:?} {fault}")]

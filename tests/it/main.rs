@@ -3,6 +3,7 @@
 
 mod cli;
 mod cli_templates;
+mod cli_trace;
 mod corpus;
 mod corpus_faults;
 mod corpus_inputs;
@@ -21,3 +22,4 @@ mod tokenizer_embedded;
 mod tokenizer_hub;
 mod tokenizer_sources;
 mod tokenizer_support;
+mod trace;
