@@ -13,6 +13,7 @@ mod corpus_properties;
 mod drift;
 mod golden;
 mod layers;
+mod llguidance;
 mod smiles;
 mod template;
 mod text;
