@@ -34,7 +34,7 @@ pub struct Row {
 /// Several runs side by side.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
-    /// Figures of whole runs, then four or five of each category.
+    /// Figures of whole runs, then five of each category.
     pub rows: Vec<Row>,
     /// Events of each operation that is small and frequent in any run.
     pub small: Vec<Row>,
