@@ -14,6 +14,7 @@
 //! | [`artifact`] | the templates of many molecules as one file | [`Artifact`](artifact::Artifact), [`Template`](artifact::Template) |
 //! | [`matcher`] | what may come next, and what comes without a choice | [`Matcher`](matcher::Matcher), [`MatcherBatch`](matcher::MatcherBatch) |
 //! | [`audit`] | what is wrong with a generation, token by token | [`Auditor`](audit::Auditor), [`Judgement`](audit::Judgement) |
+//! | [`trace`] | Chrome traces of PyTorch and of ours: summed up, side by side | [`TraceSummary`](trace::TraceSummary), [`Comparison`](trace::Comparison), [`Recorder`](trace::Recorder) |
 //!
 //! **The guarantee of a template:** it accepts a token sequence if and only if it is what the tokenizer, as shipped, gives
 //! for the molecule's text with some number of the format in every hole. [`certify`](template::certify) tries every number
@@ -71,3 +72,5 @@ pub mod template;
 pub mod text;
 #[cfg(feature = "compile")]
 pub mod tokenizer;
+#[cfg(feature = "compile")]
+pub mod trace;

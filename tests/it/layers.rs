@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// What each folder or file of `src` may import from the crate.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("primitives", &[]),
     ("corpus", &["primitives"]),
     ("text", &["primitives", "corpus"]),
@@ -13,9 +13,21 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("matcher", &["primitives", "artifact"]),
     ("template", &["primitives", "corpus", "text", "tokenizer", "artifact", "matcher"]),
     ("audit", &["primitives", "corpus", "text", "tokenizer", "artifact", "template"]),
+    ("trace", &[]),
     (
         "cli",
-        &["primitives", "corpus", "text", "tokenizer", "drift", "artifact", "matcher", "template", "audit"],
+        &[
+            "primitives",
+            "corpus",
+            "text",
+            "tokenizer",
+            "drift",
+            "artifact",
+            "matcher",
+            "template",
+            "audit",
+            "trace",
+        ],
     ),
 ];
 
@@ -25,7 +37,7 @@ const ONLY: [(&str, &[&str]); 11] = [
     ("hf_hub", &["tokenizer/hub.rs"]),
     ("parquet::", &["corpus/parquet.rs"]),
     ("chematic", &["corpus/"]),
-    ("aho_corasick", &["text/tags.rs", "drift/processors.rs"]),
+    ("aho_corasick", &["text/tags.rs", "drift/processors.rs", "trace/patterns.rs"]),
     ("memmap2", &["artifact/read.rs"]),
     ("safetensors::", &["cli/export/tensors.rs"]),
     ("zip::", &["cli/export/npz.rs"]),

@@ -4,6 +4,7 @@
 mod audit;
 mod cli;
 mod cli_templates;
+mod cli_trace;
 mod compat;
 mod corpus;
 mod corpus_faults;
@@ -26,3 +27,4 @@ mod tokenizer_embedded;
 mod tokenizer_hub;
 mod tokenizer_sources;
 mod tokenizer_support;
+mod trace;
