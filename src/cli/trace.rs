@@ -74,7 +74,7 @@ impl TraceArgs {
         let comparison = (runs.len() > 1).then(|| Comparison::new(&runs));
         match global.format {
             Format::Json => self.print_json(&traces, &names, comparison, &patterns)?,
-            Format::Text | Format::Markdown => {
+            Format::Text | Format::Markdown | Format::Jsonl => {
                 let mut text: String =
                     names.iter().zip(&runs).map(|(name, run)| heading(name, run)).collect();
                 text += "\n";
