@@ -55,6 +55,15 @@ pub enum Tokenization {
     Any,
 }
 
+impl std::fmt::Display for Tokenization {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Canonical => "canonical",
+            Self::Any => "any",
+        })
+    }
+}
+
 /// Where a literal stands in its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LiteralPlace {

@@ -77,6 +77,9 @@ pub(super) struct CostArgs {
     /// Kernel launches of one pass.
     #[arg(long, value_name = "N", default_value_t = CostModel::default().launches, value_parser = not_negative)]
     launches: f64,
+    /// What one lost token costs, in passes: decides how long the adaptive placeholder is.
+    #[arg(long, value_name = "N", default_value_t = CostModel::default().lost_passes, value_parser = not_negative)]
+    lost_passes: f64,
     /// Molecules of the run that is costed.
     #[arg(long, value_name = "N", default_value_t = CostModel::default().samples)]
     samples: u64,
@@ -171,6 +174,7 @@ impl CostArgs {
             memory_ms: self.memory_ms,
             launch_us: self.launch_us,
             launches: self.launches,
+            lost_passes: self.lost_passes,
             samples: self.samples,
             batch: self.batch,
         }

@@ -14,7 +14,7 @@ use super::{
     table::{Table, count},
 };
 use crate::{
-    artifact::Artifact,
+    artifact::{Artifact, Tokenization},
     corpus::InputCounts,
     primitives::TokenId,
     template::{Collector, Compiler, Manifest, TemplateOptions, certify},
@@ -40,6 +40,10 @@ pub(super) struct BuildArgs {
     /// The token that ends a sequence: its text, `auto` (the tokenizer's own, if it tells), or `none`.
     #[arg(long, value_name = "TEXT|auto|none", default_value = "auto")]
     eos: String,
+    /// Which spellings of the text in tokens to accept: the tokenizer's own, or any (as engines do that look at
+    /// characters; for comparison).
+    #[arg(long, value_enum, default_value_t = Spelling::Canonical)]
+    tokenization: Spelling,
     /// Where to write: a .tplc file, or a folder for several artifacts (named TOKENIZER-FORMAT.tplc). A manifest of the
     /// same name ends in .ron.
     #[arg(long, short, value_name = "PATH")]
@@ -64,6 +68,23 @@ enum Proof {
     Full,
     /// Nothing; `tplc check --exhaustive` can do it later.
     None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Spelling {
+    /// What the tokenizer gives for the text, and nothing else.
+    Canonical,
+    /// Every sequence of tokens that decodes to the text.
+    Any,
+}
+
+impl From<Spelling> for Tokenization {
+    fn from(spelling: Spelling) -> Self {
+        match spelling {
+            Spelling::Canonical => Self::Canonical,
+            Spelling::Any => Self::Any,
+        }
+    }
 }
 
 /// Part `index` of `of`, from 1.
@@ -154,7 +175,12 @@ impl BuildArgs {
         input: &InputCounts,
         global: &GlobalArgs,
     ) -> Result<(Vec<u8>, Manifest)> {
-        let options = TemplateOptions { format, tags: self.tags.clone(), eos: self.eos(tokenizer)? };
+        let options = TemplateOptions {
+            format,
+            tags: self.tags.clone(),
+            eos: self.eos(tokenizer)?,
+            tokenization: self.tokenization.into(),
+        };
         let bytes = molecules.build(&Compiler::new(tokenizer, &options)?)?;
         // What will be read is what is proven.
         let artifact = Artifact::from_bytes(bytes.as_slice())?;

@@ -126,7 +126,7 @@ fn render(answer: &Answer) -> String {
             "exact: {} numbers as x, y and z, {} literals, {} paths through them, tried against the tokenizer",
             count(proof.numbers),
             count(proof.literals),
-            count(proof.number_paths + proof.literal_paths)
+            count(proof.number_paths)
         ),
         None => "not proven again: --exhaustive tries everything".to_owned(),
     };

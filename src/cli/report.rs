@@ -119,13 +119,17 @@ fn drift_table(tokenizer: &TokenizerReport, format: Format) -> String {
             "longer: cut",
             "junk/hole",
             "lost/hole",
+            "cost/hole",
         ],
     );
-    for placeholder in &tokenizer.placeholders {
+    let adaptive = tokenizer.adaptive.iter().map(|placeholder| (placeholder, " (adaptive)"));
+    for (placeholder, note) in
+        tokenizer.placeholders.iter().map(|placeholder| (placeholder, "")).chain(adaptive)
+    {
         let drift = &placeholder.drift_distribution;
         let tokens: Vec<String> = placeholder.tokens_in_context.keys().map(ToString::to_string).collect();
         table.row(vec![
-            placeholder.facts.text.clone(),
+            placeholder.facts.text.clone() + note,
             tokens.join(" or "),
             format!("{:+.3}", drift.mean),
             format!("{}..{}", drift.min, drift.max),
@@ -134,6 +138,7 @@ fn drift_table(tokenizer: &TokenizerReport, format: Format) -> String {
             percent(placeholder.over.share),
             format!("{:.3}", placeholder.junk_per_hole),
             format!("{:.3}", placeholder.lost_per_hole),
+            format!("{:.2}", placeholder.cost_per_hole),
         ]);
     }
     table.render(format)

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
 /// Decimal places a [`Coordinate`] keeps.
@@ -130,6 +131,19 @@ fn plain_nanos(text: &[u8]) -> Option<i64> {
         kept => value.checked_mul(10_i64.pow(MAX_DECIMALS - kept))?,
     };
     Some(if negative { -nanos } else { nanos })
+}
+
+/// As a number: exact up to 15 digits.
+impl Serialize for Coordinate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.0 as f64 / 1e9).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Coordinate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_f64(f64::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
 }
 
 impl fmt::Display for Coordinate {

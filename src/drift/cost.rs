@@ -18,6 +18,9 @@ pub struct CostModel {
     pub launch_us: f64,
     /// Kernel launches of one pass.
     pub launches: f64,
+    /// What one lost token costs, in passes. The default is ours: a coordinate with a digit cut off has to be written
+    /// again, and a hole is about 20 tokens.
+    pub lost_passes: f64,
     /// Molecules of the run that is costed.
     pub samples: u64,
     /// Molecules that share one pass.
@@ -45,6 +48,7 @@ impl Default for CostModel {
             memory_ms: 1.0,
             launch_us: 4.65,
             launches: 76.0,
+            lost_passes: 20.0,
             samples: 64,
             batch: 32,
         }
@@ -56,6 +60,12 @@ impl CostModel {
     #[must_use]
     pub fn seconds_per_pass(&self) -> f64 {
         (self.pass_ms + self.sampling_ms + self.memory_ms) / 1e3 + self.launch_us * self.launches / 1e6
+    }
+
+    /// The cost of junk and lost tokens, in passes.
+    #[must_use]
+    pub fn passes(&self, junk: f64, lost: f64) -> f64 {
+        junk + self.lost_passes * lost
     }
 
     /// The cost of `junk` junk tokens a molecule in templates of `positions` tokens a molecule.

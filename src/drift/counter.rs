@@ -289,6 +289,7 @@ impl<'t> Counter<'t> {
                     number_format,
                     tags: tags.clone(),
                     placeholders: placeholders.clone(),
+                    candidates: self.learner.candidates(number_format)?,
                     ..Partial::default()
                 };
                 self.fill(tally, &mut partial)?;

@@ -1,12 +1,13 @@
 //! What is asked of a tokenizer once and then known to all threads: the tokens of runs, and how literals are tokenized.
 
-use std::sync::Mutex;
+use std::{collections::BTreeMap, sync::Mutex};
 
 use rustc_hash::FxHashMap;
 
-use super::{PlaceholderFacts, TokenizerFacts};
+use super::{Candidates, PlaceholderFacts, TokenizerFacts};
 use crate::{
     primitives::ByteSpan,
+    text::NumberFormat,
     tokenizer::{Encoding, Runs, Tokenizer, TokenizerError, lock},
 };
 
@@ -28,6 +29,7 @@ pub(super) struct Learner<'t> {
     pub(super) runs: Runs<'t>,
     literals: Mutex<FxHashMap<Box<str>, LiteralFacts>>,
     facts: Mutex<Option<Facts>>,
+    candidates: Mutex<BTreeMap<Option<NumberFormat>, Vec<Candidates>>>,
 }
 
 /// What is known of a tokenizer and of the placeholders without any corpus.
@@ -41,6 +43,7 @@ impl<'t> Learner<'t> {
             runs: Runs::new(tokenizer),
             literals: Mutex::default(),
             facts: Mutex::default(),
+            candidates: Mutex::default(),
         }
     }
 
@@ -52,6 +55,15 @@ impl<'t> Learner<'t> {
         }
         let placeholders = PlaceholderFacts::all(self.tokenizer, self.placeholders)?;
         Ok(facts.insert((TokenizerFacts::of(self.tokenizer), placeholders)).clone())
+    }
+
+    /// Placeholders to choose from, measured at the first call for each format.
+    pub(super) fn candidates(&self, format: Option<NumberFormat>) -> Result<Vec<Candidates>, TokenizerError> {
+        let mut candidates = lock(&self.candidates);
+        if let Some(known) = candidates.get(&format) {
+            return Ok(known.clone());
+        }
+        Ok(candidates.entry(format).or_insert(Candidates::all(self.tokenizer, format)?).clone())
     }
 
     /// How a literal is tokenized; `first` tells whether it begins its text.

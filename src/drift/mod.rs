@@ -4,6 +4,7 @@
 //! counts alone. Counting goes over tables of short pieces and is exact: a text that the tables
 //! cannot vouch for is encoded whole, and `verify` compares them with real encoding token for token.
 
+mod adaptive;
 mod analysis;
 mod cost;
 mod counter;
@@ -14,6 +15,7 @@ mod processors;
 mod report;
 mod runs;
 
+pub use adaptive::Candidates;
 pub use analysis::{Analysis, AnalysisOptions};
 pub use cost::{Cost, CostModel};
 pub use error::DriftError;

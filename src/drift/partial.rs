@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DriftError, allowlist, blocklist};
+use super::{Candidates, DriftError, allowlist, blocklist};
 use crate::{
     corpus::InputCounts,
     primitives::{ByteSpan, TokenId},
@@ -26,6 +26,8 @@ pub struct Partial {
     pub tags: Tags,
     /// The placeholders that were compared.
     pub placeholders: Vec<PlaceholderFacts>,
+    /// Those of which the adaptive one is chosen.
+    pub candidates: Vec<Candidates>,
     /// Texts: one a conformer.
     pub conformers: u64,
     /// Atoms, which is holes.
@@ -159,6 +161,7 @@ impl Partial {
             (self.tokenizer == other.tokenizer, "tokenizers"),
             (self.number_format == other.number_format, "number formats"),
             (self.placeholders == other.placeholders, "placeholders"),
+            (self.candidates == other.candidates, "placeholder candidates"),
             (self.tags == other.tags, "tags"),
         ] {
             if !same {
@@ -227,7 +230,13 @@ impl PlaceholderFacts {
         placeholders.iter().map(|text| Self::measure(tokenizer, text)).collect()
     }
 
-    fn measure(tokenizer: &Tokenizer, text: &str) -> Result<Self, TokenizerError> {
+    /// Tokens wholly inside a hole behind a literal that ends in an atom, as nearly all do: without one before it, `<` may
+    /// merge with a sign.
+    pub(super) fn hole_free(&self) -> u64 {
+        self.pair_free / 2
+    }
+
+    pub(super) fn measure(tokenizer: &Tokenizer, text: &str) -> Result<Self, TokenizerError> {
         // Each example with the bytes where its holes start.
         let count = |example: &str, starts: &[usize]| -> Result<(u64, u64), TokenizerError> {
             let encoding = tokenizer.encode(example)?;

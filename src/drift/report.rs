@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Cost, CostModel, HoleCount, Partial, PartialFile, PlaceholderFacts};
+use super::{Cost, CostModel, HoleCount, Partial, PartialFile, PlaceholderFacts, adaptive::cheapest};
 use crate::{corpus::InputCounts, text::DetectedFormat, tokenizer::ChangedNumber};
 
 /// The report of an analysis. Its JSON form carries `"schema": "tplc.analyze/1"` and is described in `docs/analyze.md`.
@@ -70,6 +70,9 @@ pub struct TokenizerReport {
     pub borders: BorderReport,
     /// One entry for each placeholder.
     pub placeholders: Vec<PlaceholderReport>,
+    /// The placeholder that the cost model would choose: of all lengths that the number format allows, the one of least
+    /// `cost_per_hole`. `None` where the text follows no format of those in use and none was asked for.
+    pub adaptive: Option<PlaceholderReport>,
     /// Texts that were encoded whole because tables could not vouch for them.
     pub encoded: u64,
     /// Texts whose table tokens were compared with real encoding, and agreed.
@@ -156,6 +159,8 @@ pub struct PlaceholderReport {
     pub junk_per_molecule: f64,
     /// Expected lost tokens per molecule.
     pub lost_per_molecule: f64,
+    /// Expected cost per hole in passes: `junk_per_hole + lost_passes · lost_per_hole`.
+    pub cost_per_hole: f64,
     /// FREE positions of the position template, per molecule.
     pub free_positions_per_molecule: f64,
     /// Logits the blocklist processor overwrites, per molecule.
@@ -287,13 +292,23 @@ impl TokenizerReport {
             hole_distribution: Distribution::of(
                 hole_tokens.iter().map(|(&tokens, &holes)| (i64::from(tokens), holes)),
             ),
-            hole_tokens,
             blocked_ids: counts.tokenizer.blocked,
             allowed_ids: counts.tokenizer.allowed,
             borders: BorderReport::new(counts),
-            placeholders: (0..counts.placeholders.len())
-                .map(|index| PlaceholderReport::new(counts, index, &format, cost_model))
+            placeholders: counts
+                .placeholders
+                .iter()
+                .enumerate()
+                .map(|(index, facts)| {
+                    let behind = |hole: &HoleCount| hole.placeholder_tokens.get(index).copied().unwrap_or(0);
+                    PlaceholderReport::new(counts, facts, behind, &format, cost_model)
+                })
                 .collect(),
+            adaptive: cheapest(&counts.candidates, &format, &hole_tokens, cost_model).map(|facts| {
+                let tokens = u32::try_from(facts.hole_free()).unwrap_or(u32::MAX);
+                PlaceholderReport::new(counts, facts, |_| tokens, &format, cost_model)
+            }),
+            hole_tokens,
             encoded: counts.encoded,
             verified: counts.verified,
         }
@@ -307,10 +322,16 @@ impl TokenizerReport {
 }
 
 impl PlaceholderReport {
-    fn new(counts: &Partial, index: usize, format: &DetectedFormat, cost_model: &CostModel) -> Self {
-        let expected = |hole: &HoleCount| hole.placeholder_tokens.get(index).copied().unwrap_or(0);
+    /// `expected` are the placeholder's tokens in a hole of this kind.
+    fn new(
+        counts: &Partial,
+        facts: &PlaceholderFacts,
+        expected: impl Fn(&HoleCount) -> u32,
+        format: &DetectedFormat,
+        cost_model: &CostModel,
+    ) -> Self {
         let drift_of = |hole: &HoleCount| i64::from(expected(hole)) - i64::from(hole.tokens);
-        let tokens_in_context = histogram(counts, expected);
+        let tokens_in_context = histogram(counts, &expected);
         let drift = histogram(counts, drift_of);
         let holes_where = |wanted: fn(i64) -> bool| {
             let holes = drift.iter().filter(|(drift, _)| wanted(**drift)).map(|(_, holes)| holes).sum();
@@ -327,7 +348,7 @@ impl PlaceholderReport {
         let width = counts.tokenizer.logits_width.map_or(counts.tokenizer.vocabulary, u64::from);
         let template = ratio(positions + counts.tokens - counts.free_tokens, counts.conformers);
         Self {
-            facts: counts.placeholders[index].clone(),
+            facts: facts.clone(),
             drift_distribution: Distribution::of(drift.iter().map(|(&drift, &holes)| (drift, holes))),
             under: holes_where(|drift| drift > 0),
             over: holes_where(|drift| drift < 0),
@@ -338,6 +359,8 @@ impl PlaceholderReport {
             lost_per_hole: ratio(lost_tokens, counts.atoms),
             junk_per_molecule,
             lost_per_molecule: ratio(lost_tokens, counts.conformers),
+            cost_per_hole: cost_model
+                .passes(ratio(junk_tokens, counts.atoms), ratio(lost_tokens, counts.atoms)),
             free_positions_per_molecule,
             blocklist_writes_per_molecule: free_positions_per_molecule * counts.tokenizer.blocked as f64,
             allowlist_writes_per_molecule: free_positions_per_molecule

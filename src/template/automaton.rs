@@ -35,7 +35,7 @@ impl Builder {
     /// An automaton with nothing but the done state.
     pub(super) fn new() -> Self {
         let mut builder = Self { nodes: Vec::new(), known: FxHashMap::default() };
-        builder.state(Node::default());
+        builder.intern(Node::default());
         builder
     }
 
@@ -46,11 +46,16 @@ impl Builder {
 
     /// The state in which a number is complete and nothing can be added to it.
     pub(super) fn number_end(&mut self) -> StateId {
-        self.state(Node { ends_number: true, ..Node::default() })
+        self.intern(Node { ends_number: true, ..Node::default() })
+    }
+
+    /// The state of these edges.
+    pub(super) fn state(&mut self, edges: BTreeMap<TokenId, Target>, ends_number: bool) -> StateId {
+        self.intern(Node { edges, ends_number })
     }
 
     /// The state that is this node.
-    fn state(&mut self, node: Node) -> StateId {
+    fn intern(&mut self, node: Node) -> StateId {
         if let Some(&known) = self.known.get(&node) {
             return known;
         }
@@ -94,7 +99,7 @@ impl Builder {
             let state = self.grow(&rest)?;
             insert(&mut node, token, Target { state, free })?;
         }
-        Ok(self.state(node))
+        Ok(self.intern(node))
     }
 
     /// The state that is `state` of another automaton. States that were made from the same paths in the same order get
@@ -114,7 +119,7 @@ impl Builder {
             let state = self.graft(other, target.state, known);
             node.edges.insert(token, Target { state, free: target.free });
         }
-        let new = self.state(node);
+        let new = self.intern(node);
         known.insert(state, new);
         new
     }

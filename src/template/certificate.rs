@@ -3,7 +3,8 @@
 //! 1. *Nothing is missing.* Every number of the format, as x, as y and as z, between literals of the table, and every
 //!    literal before and behind numbers of every kind: the tokenizer's ids lead through the automaton to its end.
 //! 2. *Nothing is too much.* An accepted path spells one text, and texts differ where paths do unless a text has two
-//!    paths. So the automaton has as many paths as there are texts, which is counted.
+//!    paths. So the automaton has as many paths as there are texts, which is counted; where every spelling is accepted, as
+//!    many as the vocabulary has spellings of all texts.
 //!
 //! Both are exhaustive because a path is made of numbers and literals, and each of those is tried.
 
@@ -19,9 +20,12 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{NumberLanguage, Oracle, TemplateError};
+use super::{
+    NumberLanguage, Opening, Oracle, TemplateError,
+    spelling::{Words, prefix},
+};
 use crate::{
-    artifact::{Automaton, LiteralPlace, Tables, Template},
+    artifact::{Automaton, LiteralPlace, Tables, Template, Tokenization},
     matcher::Matcher,
     primitives::{StateId, TokenId},
     text::NumberFormat,
@@ -34,22 +38,12 @@ use crate::{
 pub struct Certificate {
     /// Numbers of the format: each was tried as x, y and z.
     pub numbers: u64,
-    /// Paths of the automaton through numbers: as many.
+    /// Paths of the automaton through numbers: as many, or as many as their spellings where every one is accepted.
     pub number_paths: u64,
     /// Literals: each was tried before and behind numbers of every kind.
     pub literals: u64,
     /// Ways in which a number may begin: what stands before its first digit.
     pub openings: u64,
-    /// Paths of the automaton through literals: one for each way in which the number behind it may begin.
-    pub literal_paths: u64,
-}
-
-impl Certificate {
-    /// The same for another number of literals: those with a number behind them, and those that end a text.
-    pub(super) fn of_literals(self, before_numbers: u64, last: u64) -> Self {
-        let literal_paths = before_numbers * self.openings + last;
-        Self { literals: before_numbers + last, literal_paths, ..self }
-    }
 }
 
 /// What does not hold.
@@ -84,14 +78,14 @@ pub enum CertificateError {
         /// Some of those that are.
         allowed: String,
     },
-    /// Another number of paths than of texts.
-    #[error("the automaton has {paths} paths through {what}, and there are {texts} texts")]
+    /// Another number of paths than there are texts, or spellings of texts where every one is accepted.
+    #[error("the automaton has {paths} paths through {what}, and there should be {texts}")]
     Paths {
         /// Numbers or literals.
         what: String,
         /// Paths.
         paths: u64,
-        /// Texts.
+        /// Texts, or their spellings.
         texts: u64,
     },
     /// The tables cannot be tried: their number format is unknown here, or too wide.
@@ -124,7 +118,7 @@ pub fn certify(
     let format: NumberFormat = tables.header.number_format.parse()?;
     let language = NumberLanguage::new(&format)?;
     let numbers: Vec<String> = language.texts().collect();
-    let number_paths = count_paths(tables, numbers.len() as u64)?;
+    let number_paths = count_paths(tables, &language, tokenizer)?;
 
     let prover = Prover { tables, tokenizer, oracle: Oracle::new(tokenizer, &tables.header) };
     let mut texts = prover.literal_texts(&representatives(&numbers));
@@ -138,16 +132,12 @@ pub fn certify(
     // Any of several faults could come first from many threads; a person expects the first of the texts.
     let proven: Vec<Result<(), CertificateError>> = texts.par_iter().map(prove).collect();
     proven.into_iter().collect::<Result<(), _>>()?;
-    let literals: u64 = tables.literals.iter().map(|literals| literals.len() as u64).sum();
-    let last = tables.literals[LiteralPlace::Last as usize].len() as u64;
     Ok(Certificate {
         numbers: numbers.len() as u64,
         number_paths,
-        literals: 0,
+        literals: tables.literals.iter().map(|literals| literals.len() as u64).sum(),
         openings: language.openings.len() as u64,
-        literal_paths: 0,
-    }
-    .of_literals(literals - last, last))
+    })
 }
 
 /// Checks that tables were built for this tokenizer.
@@ -167,8 +157,12 @@ pub fn same_tokenizer(tables: &Tables, tokenizer: &Tokenizer) -> Result<(), Cert
     })
 }
 
-/// Counts paths: behind each opening as many as numbers begin so, and through each literal one for each opening.
-fn count_paths(tables: &Tables, numbers: u64) -> Result<u64, CertificateError> {
+/// Counts the paths through each literal, and through the separator, with the number behind it; returns the latter.
+fn count_paths(
+    tables: &Tables,
+    language: &NumberLanguage,
+    tokenizer: &Tokenizer,
+) -> Result<u64, CertificateError> {
     let automaton = &tables.automaton;
     let mut paths = vec![0u64; automaton.len()];
     for index in 0..automaton.len() {
@@ -179,22 +173,38 @@ fn count_paths(tables: &Tables, numbers: u64) -> Result<u64, CertificateError> {
         let ended = u64::from(automaton.ends_number(state) || state == Automaton::DONE);
         paths[index] = automaton.edges(state).iter().fold(ended, onward);
     }
-    // Every literal leads on to all numbers, so its paths are those of all openings together.
+    let words = match tables.header.tokenization {
+        Tokenization::Canonical => None,
+        Tokenization::Any => Some(Words::new(tokenizer.vocabulary())),
+    };
+    let ways = |text: &[u8]| words.as_ref().map_or(1, |words| words.spellings(text));
+    let behind = |opening: &Opening| -> u64 {
+        let numbers: Vec<String> = language.texts_behind(opening).collect();
+        numbers.par_iter().map(|number| ways(number.as_bytes())).sum()
+    };
+    let openings: Vec<(&str, u64)> =
+        language.openings.iter().map(|opening| (opening.text.as_str(), behind(opening))).collect();
+    let with_number = |copy: &[u8]| -> u64 {
+        openings.iter().map(|(opening, numbers)| ways(&[copy, opening.as_bytes()].concat()) * numbers).sum()
+    };
+    let expect = |root: StateId, texts: u64, what: &dyn Fn() -> String| {
+        let paths = paths[root.index()];
+        if paths == texts { Ok(()) } else { Err(CertificateError::Paths { what: what(), paths, texts }) }
+    };
+    expect(tables.separator, with_number(b","), &|| "the separator and the number behind it".to_owned())?;
     for (place, literals) in LiteralPlace::ALL.into_iter().zip(&tables.literals) {
-        let texts = if place == LiteralPlace::Last { 1 } else { numbers };
         for (literal, root) in literals.iter() {
-            if paths[root.index()] != texts {
-                let what = format!("the literal {literal:?} and the number behind it");
-                return Err(CertificateError::Paths { what, paths: paths[root.index()], texts });
-            }
+            let mut copy = match (place, &words) {
+                (LiteralPlace::First, Some(_)) => prefix(tokenizer, &tables.header.prompt, literal)?,
+                _ => Vec::new(),
+            };
+            copy.extend(literal.as_bytes());
+            let texts = if place == LiteralPlace::Last { ways(&copy) } else { with_number(&copy) };
+            let number = if place == LiteralPlace::Last { "" } else { " and the number behind it" };
+            expect(root, texts, &|| format!("the literal {literal:?}{number}"))?;
         }
     }
-    let separator = paths[tables.separator.index()];
-    if separator != numbers {
-        let what = "the separator and the number behind it".to_owned();
-        return Err(CertificateError::Paths { what, paths: separator, texts: numbers });
-    }
-    Ok(separator)
+    Ok(paths[tables.separator.index()])
 }
 
 /// The first numbers that begin or end as none before them: an opening and a digit, a point or none and a digit.

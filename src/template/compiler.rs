@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::{
     NumberLanguage, TemplateError,
     automaton::{Builder, Path},
+    spelling::{END, Speller, prefix},
 };
 use crate::{
     artifact::{Automaton, Header, LiteralPlace, Literals, Tables, Tokenization, Tokens},
@@ -24,6 +25,8 @@ pub struct TemplateOptions {
     pub tags: Tags,
     /// The token that ends a sequence; without one, a text is complete with its last literal.
     pub eos: Option<TokenId>,
+    /// Which spellings in tokens are accepted.
+    pub tokenization: Tokenization,
 }
 
 impl TemplateOptions {
@@ -38,7 +41,7 @@ pub struct Compiler<'t> {
     tokenizer: &'t Tokenizer,
     options: TemplateOptions,
     runs: Runs<'t>,
-    /// The states of numbers, and of the separator.
+    /// The states of numbers, and of the separator: over tokens, or over bytes where every spelling is accepted.
     numbers: Builder,
     number_states: usize,
     separator: StateId,
@@ -89,7 +92,7 @@ impl<'t> Compiler<'t> {
     /// [`TemplateError`] if a literal cannot be cut, or there are too many tokens.
     pub fn tables(&self, literals: &[BTreeSet<&str>; 3]) -> Result<Tables, TemplateError> {
         let mut builder = self.numbers.clone();
-        let mut compiled: [Literals; 3] = Default::default();
+        let mut compiled: [Vec<(&str, StateId)>; 3] = Default::default();
         for (place, (literals, compiled)) in
             LiteralPlace::ALL.into_iter().zip(literals.iter().zip(&mut compiled))
         {
@@ -98,9 +101,21 @@ impl<'t> Compiler<'t> {
                 texts.par_iter().map(|literal| self.literal(literal, place)).collect::<Result<_, _>>()?;
             let roots: Vec<StateId> =
                 paths.into_iter().map(|paths| builder.state_of_paths(paths)).collect::<Result<_, _>>()?;
-            *compiled = Literals::new(texts.into_iter().zip(roots));
+            *compiled = texts.into_iter().zip(roots).collect();
+        }
+        let (mut number_states, mut separator) = (self.number_states, self.separator);
+        if self.options.tokenization == Tokenization::Any {
+            let mut speller =
+                Speller::new(self.tokenizer, self.options.eos, builder.build(), self.number_states)?;
+            number_states = speller.tokens().len();
+            separator = speller.state(separator)?;
+            for (_, root) in compiled.iter_mut().flatten() {
+                *root = speller.state(*root)?;
+            }
+            builder = speller.tokens().clone();
         }
         let automaton = builder.build();
+        let compiled = compiled.map(Literals::new);
         let tokens = self.tokens(&automaton)?;
         let tag = |of: fn(&crate::text::TagPair) -> &String| {
             self.options.tags.completion.as_ref().map(of).cloned().unwrap_or_default()
@@ -110,14 +125,14 @@ impl<'t> Compiler<'t> {
             fingerprint: self.tokenizer.fingerprint().0,
             logits_width: self.tokenizer.logits_width().unwrap_or(largest),
             eos: self.options.eos,
-            tokenization: Tokenization::Canonical,
+            tokenization: self.options.tokenization,
             tokenizer: self.tokenizer.name().to_owned(),
             number_format: self.options.format.to_string(),
             prompt: self.options.prompt(),
             open: tag(|tags| &tags.open),
             close: tag(|tags| &tags.close),
         };
-        Ok(Tables::new(header, tokens, automaton, self.number_states as u32, self.separator, compiled))
+        Ok(Tables::new(header, tokens, automaton, number_states as u32, separator, compiled))
     }
 
     /// All ids that the automaton uses, with what the tokenizer calls them.
@@ -179,7 +194,8 @@ impl<'t> Compiler<'t> {
             LiteralPlace::Inner => self.paths(literal, "", Place::Inner),
             LiteralPlace::Last => {
                 let tokens = self.encode(literal, Place::Last)?.into_iter().map(|(id, _)| (id, false));
-                let tokens = tokens.chain(self.options.eos.map(|eos| (eos, false))).collect();
+                let end = |eos| if self.options.tokenization == Tokenization::Any { END } else { eos };
+                let tokens = tokens.chain(self.options.eos.map(|eos| (end(eos), false))).collect();
                 Ok(vec![Path { tokens, target: Automaton::DONE }])
             }
         }
@@ -195,9 +211,17 @@ impl<'t> Compiler<'t> {
         self.entries.iter().map(path).collect()
     }
 
-    /// The tokens of a part of a text, each with its first byte there. `place` tells whether the part begins or ends its
-    /// text.
+    /// The tokens of a part of a text, each with its first byte there; its bytes where every spelling is accepted. `place`
+    /// tells whether the part begins or ends its text.
     fn encode(&self, part: &str, place: Place) -> Result<Vec<(TokenId, usize)>, TemplateError> {
+        if self.options.tokenization == Tokenization::Any {
+            let first = place == Place::First;
+            let before =
+                if first { prefix(self.tokenizer, &self.options.prompt(), part)? } else { Vec::new() };
+            let bytes = part.bytes().enumerate();
+            let units = before.into_iter().map(|byte| (0, byte)).chain(bytes);
+            return Ok(units.map(|(start, byte)| (TokenId(byte.into()), start)).collect());
+        }
         let mut tokens = Vec::new();
         let mut runs = runs(part.as_bytes(), |digits| self.runs.chunk(digits)).peekable();
         while let Some(run) = runs.next() {

@@ -32,6 +32,25 @@ pub enum TemplateError {
         /// A text in which it does.
         example: String,
     },
+    /// A token that reaches over the edge of a number, where every spelling is accepted.
+    #[error(
+        "{tokenizer} has the token {token:?}, which reaches over the edge of a number: templates that accept every \
+         spelling cannot be built for it; build canonical ones"
+    )]
+    Straddles {
+        /// The tokenizer's name.
+        tokenizer: String,
+        /// The token.
+        token: String,
+    },
+    /// Text that no tokens spell.
+    #[error("the vocabulary of {tokenizer} cannot spell {text:?}: build canonical templates")]
+    NotSpelled {
+        /// The tokenizer's name.
+        tokenizer: String,
+        /// The text.
+        text: String,
+    },
     /// The format has too many digits to try all numbers.
     #[error("number format {format} has more than {most} {digits}: exact templates are built for fewer")]
     TooManyDigits {

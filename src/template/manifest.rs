@@ -49,6 +49,8 @@ pub struct Source {
     pub regex_engine: String,
     /// The number format.
     pub number_format: String,
+    /// Which spellings in tokens are accepted: `canonical` or `any`.
+    pub tokenization: String,
     /// The opening and the closing tag of the completion.
     pub tags: (String, String),
     /// A prompt such as stands before it; empty without prompt tags.
@@ -110,6 +112,7 @@ impl Manifest {
                 eos: header.eos.map(|eos| eos.0),
                 regex_engine: "onig".to_owned(),
                 number_format: header.number_format.clone(),
+                tokenization: header.tokenization.to_string(),
                 tags: (header.open.clone(), header.close.clone()),
                 prompt: header.prompt.clone(),
             },
@@ -141,16 +144,12 @@ impl Manifest {
             input.skipped += part.input.skipped;
         }
         // A part without molecules has nothing to prove.
-        let proven = parts
-            .iter()
-            .filter(|part| part.molecules.molecules > 0)
-            .map(|part| part.certificate.clone())
-            .collect::<Option<Vec<_>>>();
+        let mut parts = parts.iter().filter(|part| part.molecules.molecules > 0);
+        let first = parts.next().and_then(|part| part.certificate.clone());
+        let proven = first.filter(|_| parts.all(|part| part.certificate.is_some()));
         let mut manifest = Self::new(artifact, input, None);
-        manifest.certificate = proven.and_then(|parts| parts.into_iter().next()).map(|one| {
-            let [first, inner, last] = manifest.molecules.literals;
-            one.of_literals(first + inner, last)
-        });
+        let literals = manifest.molecules.literals.iter().sum();
+        manifest.certificate = proven.map(|certificate| Certificate { literals, ..certificate });
         manifest
     }
 

@@ -33,6 +33,7 @@ mod manifest;
 mod merge;
 mod numbers;
 mod oracle;
+mod spelling;
 mod trace;
 
 pub use certificate::{Certificate, CertificateError, certify, same_tokenizer};

@@ -74,8 +74,8 @@ impl NumberLanguage {
 
     /// Adds the numbers with this sign and integer part.
     fn add(&mut self, format: &NumberFormat, sign: &str, negative: bool, whole: u32) {
-        // Minus zero is never written.
-        let mut all = decimals(format, negative && whole == 0);
+        let Some(fractions) = fractions(format, negative, whole) else { return };
+        let mut all = decimals(format, fractions);
         if whole == 0 && format.leading_zeros == LeadingZeros::None && format.decimals > 0 {
             let digits = std::mem::take(&mut all.digits);
             if !digits.is_empty() {
@@ -110,32 +110,52 @@ impl NumberLanguage {
     /// Every number, written out.
     pub fn texts(&self) -> impl Iterator<Item = String> + '_ {
         self.openings.iter().flat_map(move |opening| {
-            opening.starts.iter().flat_map(move |start| {
-                let set = &self.decimals[start.decimals];
-                let head = format!("{}{}", opening.text, start.integer);
-                let point = if start.integer.is_empty() { "" } else { "." };
-                let ended = set.may_end.then(|| head.clone());
-                ended.into_iter().chain(set.digits.iter().map(move |digits| format!("{head}{point}{digits}")))
-            })
+            self.texts_behind(opening).map(move |rest| format!("{}{rest}", opening.text))
+        })
+    }
+
+    /// Every number with this opening, written out without it.
+    pub fn texts_behind(&self, opening: &Opening) -> impl Iterator<Item = String> {
+        opening.starts.iter().flat_map(move |start| {
+            let set = &self.decimals[start.decimals];
+            let point = if start.integer.is_empty() { "" } else { "." };
+            let ended = set.may_end.then(|| start.integer.clone());
+            let longer = set.digits.iter().map(move |digits| format!("{}{point}{digits}", start.integer));
+            ended.into_iter().chain(longer)
         })
     }
 }
 
-/// All decimals of a format, all-zero ones left out on demand.
-fn decimals(format: &NumberFormat, without_zero: bool) -> DecimalSet {
+/// The fractions, in units of the last decimal, that may stand behind an integer part: those that keep the number in
+/// range, zero left out where the number would be minus zero, which is never written.
+fn fractions(format: &NumberFormat, negative: bool, whole: u32) -> Option<std::ops::RangeInclusive<u32>> {
+    let units = 10i64.pow(u32::from(format.decimals));
+    let from = i64::from(whole) * units;
+    let (mut first, mut last) = (from + i64::from(negative && whole == 0), from + units - 1);
+    if let Some((least, most)) = format.range {
+        let (least, most) = (least.nanos(), most.nanos());
+        let (low, high) =
+            if negative { (most.saturating_neg(), least.saturating_neg()) } else { (least, most) };
+        let below = high.div_euclid(format.step());
+        let above = -(low.saturating_neg().div_euclid(format.step()));
+        (first, last) = (first.max(above), last.min(below));
+    }
+    let fraction = |value: i64| u32::try_from(value - from).ok();
+    (first <= last).then_some(fraction(first)?..=fraction(last)?)
+}
+
+/// How these fractions are written.
+fn decimals(format: &NumberFormat, fractions: std::ops::RangeInclusive<u32>) -> DecimalSet {
     let width = usize::from(format.decimals);
-    let first = u32::from(without_zero);
     let strip = format.trailing_zeros == TrailingZeros::Strip;
-    let values = first..10u32.pow(u32::from(format.decimals));
-    if width == 0 {
-        return DecimalSet { digits: Vec::new(), may_end: !without_zero };
+    let may_end = fractions.contains(&0) && (strip || width == 0);
+    let fractions = fractions.filter(|_| width > 0);
+    let mut digits: Vec<String> = fractions.map(|value| format!("{value:0width$}")).collect();
+    if strip {
+        digits.iter_mut().for_each(|digits| digits.truncate(digits.trim_end_matches('0').len()));
+        digits.retain(|digits| !digits.is_empty());
     }
-    let written = values.map(|value| format!("{value:0width$}"));
-    if !strip {
-        return DecimalSet { digits: written.collect(), may_end: false };
-    }
-    let stripped = written.map(|digits| digits.trim_end_matches('0').to_owned());
-    DecimalSet { digits: stripped.filter(|digits| !digits.is_empty()).collect(), may_end: !without_zero }
+    DecimalSet { digits, may_end }
 }
 
 #[cfg(test)]
@@ -158,13 +178,18 @@ mod tests {
             "(leading_zeros: none, decimals: 2)",
             "(leading_zeros: none, decimals: 2, trailing_zeros: strip)",
             "(leading_zeros: pad, decimals: 1, trailing_zeros: strip)",
+            "(decimals: 2, range: (-12.345, 3))",
+            "(decimals: 1, trailing_zeros: strip, range: (0, 0))",
+            "(decimals: 2, trailing_zeros: strip, leading_zeros: none, range: (-0.07, 99.5))",
+            "(decimals: 0, range: (-3, -1))",
         ] {
             let format: NumberFormat = format.parse().unwrap();
             let step = 10i64.pow(9 - u32::from(format.decimals));
             let most = 10i64.pow(u32::from(format.integer_digits + format.decimals)) - 1;
             let written: BTreeSet<String> = (-most..=most)
-                .map(|value| format.render(Coordinate::from_nanos(value * step)).unwrap())
+                .filter_map(|value| format.render(Coordinate::from_nanos(value * step)).ok())
                 .collect();
+            assert!(format.range.is_some() || written.len() as i64 == 2 * most + 1);
             let language = NumberLanguage::new(&format).unwrap();
             let texts: Vec<String> = language.texts().collect();
             assert_eq!(texts.len(), written.len(), "{format}");

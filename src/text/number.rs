@@ -10,7 +10,7 @@ use crate::corpus::{Coordinate, MAX_DECIMALS};
 /// How a coordinate is written. Values are truncated toward zero, and `-0` is never written.
 ///
 /// As text: `fixed4`, `trimmed4`, or RON with any of the fields:
-/// `(sign: minus, integer_digits: 2, decimals: 4, trailing_zeros: keep, leading_zeros: one)`.
+/// `(sign: minus, integer_digits: 2, decimals: 4, trailing_zeros: keep, leading_zeros: one, range: (-15, 15))`.
 ///
 /// ```
 /// use tplc::{corpus::Coordinate, text::NumberFormat};
@@ -33,6 +33,9 @@ pub struct NumberFormat {
     pub trailing_zeros: TrailingZeros,
     /// What stands before the point of a small number.
     pub leading_zeros: LeadingZeros,
+    /// The least and the greatest value that is written, both included; without it, all that the digits can write.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub range: Option<(Coordinate, Coordinate)>,
 }
 
 /// How the sign of a number is written.
@@ -92,6 +95,22 @@ pub enum NumberFormatError {
         /// The format as given.
         text: String,
     },
+    /// The range is empty.
+    #[error("number format {text:?}: its range holds no value")]
+    EmptyRange {
+        /// The format as given.
+        text: String,
+    },
+    /// The value, as written, lies beyond the range of the format.
+    #[error("coordinate {value} is beyond the range of the number format, {least} to {most}")]
+    BeyondRange {
+        /// The value.
+        value: Coordinate,
+        /// The least that is written.
+        least: Coordinate,
+        /// The greatest that is written.
+        most: Coordinate,
+    },
     /// The value has more integer digits than the format allows.
     #[error(
         "coordinate {value} needs more than the {digits} integer digits of the number format; allow more with --number-format '(integer_digits: N, …)'"
@@ -121,6 +140,7 @@ impl NumberFormat {
             decimals: decimals.min(MAX_DECIMALS as u8),
             trailing_zeros: TrailingZeros::Keep,
             leading_zeros: LeadingZeros::One,
+            range: None,
         }
     }
 
@@ -130,10 +150,17 @@ impl NumberFormat {
         Self { trailing_zeros: TrailingZeros::Strip, ..Self::fixed(decimals) }
     }
 
+    /// The last place that is written, in 1e-9 Å.
+    #[must_use]
+    pub(crate) fn step(&self) -> i64 {
+        10i64.pow(MAX_DECIMALS.saturating_sub(u32::from(self.decimals)))
+    }
+
     /// The value as text.
     ///
     /// # Errors
-    /// [`NumberFormatError::OutOfRange`] if the value has more integer digits than the format.
+    /// [`NumberFormatError::OutOfRange`] if the value has more integer digits than the format,
+    /// [`NumberFormatError::BeyondRange`] if what would be written lies beyond its range.
     pub fn render(&self, value: Coordinate) -> Result<String, NumberFormatError> {
         let mut text = String::new();
         self.write(value, &mut text)?;
@@ -143,17 +170,23 @@ impl NumberFormat {
     /// Appends the value to `out`.
     ///
     /// # Errors
-    /// [`NumberFormatError::OutOfRange`] if the value has more integer digits than the format; `out` is then unchanged.
+    /// As [`NumberFormat::render`]; `out` is then unchanged.
     pub fn write(&self, value: Coordinate, out: &mut String) -> Result<(), NumberFormatError> {
         let unit = 10u64.pow(MAX_DECIMALS);
         let magnitude = value.nanos().unsigned_abs();
         let whole = magnitude / unit;
         let mut decimals = usize::from(self.decimals);
-        let mut fraction = magnitude % unit / 10u64.pow(MAX_DECIMALS - u32::from(self.decimals));
+        let mut fraction = magnitude % unit / self.step().unsigned_abs();
         if whole >= 10u64.pow(u32::from(self.integer_digits)) {
             return Err(NumberFormatError::OutOfRange { value, digits: self.integer_digits });
         }
-        if value.nanos() < 0 && (whole, fraction) != (0, 0) {
+        let written = value.nanos() / self.step() * self.step();
+        if let Some((least, most)) = self.range
+            && !(least.nanos()..=most.nanos()).contains(&written)
+        {
+            return Err(NumberFormatError::BeyondRange { value, least, most });
+        }
+        if written < 0 {
             out.push('-');
         } else if self.sign == Sign::Always {
             out.push('+');
@@ -266,10 +299,15 @@ impl FromStr for NumberFormat {
         if !text.trim_start().starts_with('(') {
             return Err(NumberFormatError::Unknown(text.to_owned()));
         }
-        let format: Self = ron::from_str(text)
+        let format: Self = ron::Options::default()
+            .with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME)
+            .from_str(text)
             .map_err(|error| NumberFormatError::Ron { text: text.to_owned(), reason: error.to_string() })?;
         if !(1..=9).contains(&format.integer_digits) || u32::from(format.decimals) > MAX_DECIMALS {
             return Err(NumberFormatError::Digits { text: text.to_owned() });
+        }
+        if format.range.is_some_and(|(least, most)| least > most) {
+            return Err(NumberFormatError::EmptyRange { text: text.to_owned() });
         }
         Ok(format)
     }
@@ -312,6 +350,18 @@ mod tests {
         let value = Coordinate::parse("-100").unwrap();
         assert!(NumberFormat::fixed(4).render(value).is_err());
         assert!(NumberFormat { integer_digits: 3, ..NumberFormat::fixed(4) }.render(value).is_ok());
+    }
+
+    #[test]
+    fn a_range_holds_what_is_written() {
+        let format: NumberFormat = "(decimals: 1, range: (-0.5, 15))".parse().unwrap();
+        let render = |value| format.render(Coordinate::parse(value).unwrap());
+        assert_eq!(render("-0.59"), Ok("-0.5".to_owned()));
+        assert_eq!(render("15.09"), Ok("15.0".to_owned()));
+        assert!(render("-0.6").is_err() && render("15.1").is_err());
+        assert_eq!(format.to_string().parse(), Ok(format));
+        assert_eq!(format.parse("15.1"), None);
+        assert!("(range: (1, 0.5))".parse::<NumberFormat>().is_err());
     }
 
     #[test]
