@@ -50,6 +50,8 @@ pub mod artifact;
 pub mod cli;
 #[cfg(feature = "compile")]
 pub mod corpus;
+#[cfg(feature = "validate")]
+pub mod decode;
 #[cfg(feature = "compile")]
 pub mod drift;
 pub mod matcher;

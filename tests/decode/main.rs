@@ -1,0 +1,5 @@
+//! Decoding: a test binary of its own, so that the daily tests need not build candle.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod checkpoint;
+mod models;
