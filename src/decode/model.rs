@@ -22,9 +22,11 @@ pub struct Decoder {
     embedding: Tensor,
     layers: Vec<Layer>,
     norm: Tensor,
-    head: Tensor,
-    /// The rows of the output layer that are asked for, where not all are.
-    restricted: Option<Tensor>,
+    /// The rows of the output layer, one an id.
+    head_rows: Tensor,
+    head: Linear,
+    /// The part of the output layer that is asked for, where not all of it is.
+    restricted: Option<Linear>,
     rotary: Rotary,
     context: usize,
     /// The tokens that each slot holds.
@@ -45,6 +47,7 @@ struct Layer {
 }
 
 struct Linear {
+    /// Turned: `(inputs, outputs)`.
     weight: Tensor,
     bias: Option<Tensor>,
 }
@@ -69,7 +72,7 @@ impl Decoder {
             .map(|index| Layer::new(config, &mut weights, index, slots, context))
             .collect::<Result<_, _>>()?;
         let norm = weights.take("model.norm.weight", &[hidden])?;
-        let head = match config.tied {
+        let head_rows = match config.tied {
             true => embedding.clone(),
             false => weights.take("lm_head.weight", &[config.vocabulary, hidden])?,
         };
@@ -78,7 +81,8 @@ impl Decoder {
             embedding,
             layers,
             norm,
-            head,
+            head: Linear::new(&head_rows, None)?,
+            head_rows,
             restricted: None,
             rotary: Rotary::new(config, context, &device)?,
             context,
@@ -117,8 +121,7 @@ impl Decoder {
         }
         let wanted = stream.index_select(&Tensor::new(packed.wanted(), &device)?, 0)?;
         let wanted = rms_norm(&wanted, &self.norm, self.config.norm_eps as f32)?;
-        let head = self.restricted.as_ref().unwrap_or(&self.head);
-        product(&wanted, head)
+        self.restricted.as_ref().unwrap_or(&self.head).forward(&wanted)
     }
 
     /// Every run must lie in a slot, begin where the slot holds the tokens before it, and end in the context.
@@ -164,7 +167,8 @@ impl LanguageModel for Decoder {
             Some(ids) => {
                 ids.iter().try_for_each(|&token| self.check_token(token))?;
                 let rows: Vec<u32> = ids.iter().map(|token| token.0).collect();
-                Some(self.head.index_select(&Tensor::new(rows, self.device())?, 0)?)
+                let rows = self.head_rows.index_select(&Tensor::new(rows, self.device())?, 0)?;
+                Some(Linear::new(&rows, None)?)
             }
         };
         Ok(())
@@ -202,7 +206,7 @@ impl Layer {
                 };
                 let weight = stacked("weight", Some(inputs))?;
                 let bias = bias.then(|| stacked("bias", None)).transpose()?;
-                Ok(Linear { weight, bias })
+                Linear::new(&weight, bias)
             };
         let qkv = [("self_attn.q_proj", queries), ("self_attn.k_proj", keys), ("self_attn.v_proj", keys)];
         let qkv = linear(&qkv, hidden, config.qkv_bias)?;
@@ -263,16 +267,25 @@ impl Layer {
 }
 
 impl Linear {
+    fn new(weight: &Tensor, bias: Option<Tensor>) -> Result<Self, DecodeError> {
+        let turned = weight.t()?;
+        // The CPU's product takes other ways, and sums in another order, through few rows of a weight that is merely seen
+        // as turned: the last bits would depend on the batch.
+        let weight = if weight.device().is_cpu() { turned.contiguous()? } else { turned };
+        Ok(Self { weight, bias })
+    }
+
     fn forward(&self, inputs: &Tensor) -> Result<Tensor, DecodeError> {
-        let outputs = product(inputs, &self.weight)?;
+        let outputs = match inputs.dim(0)? {
+            // For the same reason one row is never multiplied alone.
+            1 if inputs.device().is_cpu() => {
+                Tensor::cat(&[inputs, inputs], 0)?.matmul(&self.weight)?.narrow(0, 0, 1)?
+            }
+            _ => inputs.matmul(&self.weight)?,
+        };
         Ok(match &self.bias {
             Some(bias) => outputs.broadcast_add(bias)?,
             None => outputs,
         })
     }
-}
-
-/// `inputs` times the transposed weight.
-fn product(inputs: &Tensor, weight: &Tensor) -> Result<Tensor, DecodeError> {
-    Ok(inputs.matmul(&weight.t()?)?)
 }
