@@ -10,6 +10,7 @@
 //! | [`text`] | enriched SMILES: literals, holes, number formats | [`Skeleton`](text::Skeleton), [`EnrichedText`](text::EnrichedText), [`NumberFormat`](text::NumberFormat) |
 //! | [`tokenizer`] | tokenizers as shipped: compiled in, files, the hub | [`TokenizerSource`](tokenizer::TokenizerSource), [`Tokenizer`](tokenizer::Tokenizer) |
 //! | [`drift`] | placeholder tokens minus coordinate tokens, and what that costs | [`Analysis`](drift::Analysis), [`Partial`](drift::Partial), [`Report`](drift::Report) |
+//! | [`trace`] | Chrome traces of PyTorch and of ours: summed up, side by side | [`TraceSummary`](trace::TraceSummary), [`Comparison`](trace::Comparison), [`Recorder`](trace::Recorder) |
 //!
 //! **The guarantee of a report:** its counts are those of the tokenizer, token for token. They are added from tables of
 //! short pieces; a text that the tables cannot vouch for is encoded whole, a sample of all texts is compared with real
@@ -62,3 +63,5 @@ pub mod template;
 pub mod text;
 #[cfg(feature = "compile")]
 pub mod tokenizer;
+#[cfg(feature = "compile")]
+pub mod trace;

@@ -12,6 +12,7 @@ mod progress;
 mod report;
 mod table;
 mod tokenizers;
+mod trace;
 
 use std::{ffi::OsString, io::Write, process::ExitCode};
 
@@ -45,6 +46,7 @@ Examples:
   tplc analyze --tokenizer qwen --tokenizer llama    side by side
   tplc analyze --tokenizer ./my-model --corpus 'conformers/*.jsonl.zst' --number-format trimmed4
   tplc tokenizers show qwen --text '[C]<-1.5,0,2>'   the pieces of a text
+  tplc trace before.json.gz after.json.gz            two profiles side by side
 
 Exit status: 0 done and good, 1 the answer is no (a limit, --strict, no good row), 2 could not run.";
 
@@ -99,6 +101,7 @@ enum Verb {
     Inspect(inspect::InspectArgs),
     Merge(merge::MergeArgs),
     Tokenizers(tokenizers::TokenizersArgs),
+    Trace(trace::TraceArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -120,6 +123,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Inspect(args) => args.run(&cli.global),
         Verb::Merge(args) => args.run(&cli.global),
         Verb::Tokenizers(args) => args.run(&cli.global),
+        Verb::Trace(args) => args.run(&cli.global),
         Verb::Completions(args) => args.run(),
     };
     status

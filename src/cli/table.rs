@@ -94,6 +94,18 @@ pub(super) fn figure(value: f64) -> String {
     }
 }
 
+/// A time in µs, in the unit that its size deserves.
+pub(super) fn micros(value: f64) -> String {
+    let (value, unit) = match value.abs() {
+        0.0 => return "0".to_owned(),
+        size if size >= 1e6 => (value / 1e6, "s"),
+        size if size >= 1e3 => (value / 1e3, "ms"),
+        size if size >= 1.0 => (value, "µs"),
+        _ => (value * 1e3, "ns"),
+    };
+    format!("{} {unit}", figure(value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,5 +140,9 @@ mod tests {
         assert_eq!(percent(0.52534), "52.53%");
         assert_eq!(figure(1234.5), "1,235");
         assert_eq!(figure(0.03), "0.0300");
+        assert_eq!(
+            [57e6, 1234.0, 4.65, 0.5, 0.0].map(micros),
+            ["57.00 s", "1.23 ms", "4.65 µs", "500.0 ns", "0"]
+        );
     }
 }

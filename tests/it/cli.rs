@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::golden;
+use crate::{cli_trace::write_traces, golden};
 
 /// Runs `tplc` in `folder` and shows what came of it.
 pub(crate) fn tplc(folder: &Path, args: &[&str]) -> String {
@@ -353,7 +353,11 @@ fn an_overlay_that_changes_numbers_is_told() {
 #[test]
 fn help_teaches() {
     let here = folder();
-    let shown = [tplc(here.path(), &["--help"]), tplc(here.path(), &["analyze", "-h"])];
+    let shown = [
+        tplc(here.path(), &["--help"]),
+        tplc(here.path(), &["analyze", "-h"]),
+        tplc(here.path(), &["trace", "-h"]),
+    ];
     golden::check("cli", "help", shown.join("\n"));
     for shell in ["bash", "zsh", "fish"] {
         let (code, stdout, _) = run(here.path(), &["completions", shell], "");
@@ -365,6 +369,7 @@ fn help_teaches() {
 #[test]
 fn the_readme_shows_real_output() {
     let here = folder();
+    write_traces(here.path());
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let mut checked = 0;
     for block in readme.split("```console\n").skip(1) {
@@ -383,5 +388,5 @@ fn the_readme_shows_real_output() {
         }
         checked += 1;
     }
-    assert_eq!(checked, 3);
+    assert_eq!(checked, 4);
 }

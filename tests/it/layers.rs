@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// What each folder or file of `src` may import from the crate.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("primitives", &[]),
     ("corpus", &["primitives"]),
     ("text", &["primitives", "corpus"]),
@@ -12,7 +12,11 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("artifact", &["primitives"]),
     ("matcher", &["primitives", "artifact"]),
     ("template", &["primitives", "corpus", "text", "tokenizer", "artifact", "matcher"]),
-    ("cli", &["primitives", "corpus", "text", "tokenizer", "drift", "artifact", "matcher", "template"]),
+    ("trace", &[]),
+    (
+        "cli",
+        &["primitives", "corpus", "text", "tokenizer", "drift", "artifact", "matcher", "template", "trace"],
+    ),
 ];
 
 /// Where each heavy dependency may be imported.
@@ -21,7 +25,7 @@ const ONLY: [(&str, &[&str]); 9] = [
     ("hf_hub", &["tokenizer/hub.rs"]),
     ("parquet::", &["corpus/parquet.rs"]),
     ("chematic", &["corpus/"]),
-    ("aho_corasick", &["text/tags.rs", "drift/processors.rs"]),
+    ("aho_corasick", &["text/tags.rs", "drift/processors.rs", "trace/patterns.rs"]),
     ("memmap2", &["artifact/read.rs"]),
     ("clap", &["cli/"]),
     ("indicatif", &["cli/progress.rs"]),

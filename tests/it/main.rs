@@ -3,6 +3,7 @@
 
 mod cli;
 mod cli_templates;
+mod cli_trace;
 mod corpus;
 mod corpus_faults;
 mod corpus_inputs;
@@ -12,6 +13,7 @@ mod corpus_properties;
 mod drift;
 mod golden;
 mod layers;
+mod llguidance;
 mod smiles;
 mod template;
 mod text;
@@ -21,3 +23,4 @@ mod tokenizer_embedded;
 mod tokenizer_hub;
 mod tokenizer_sources;
 mod tokenizer_support;
+mod trace;
