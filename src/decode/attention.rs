@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::{DecodeError, Run, cache::Cache};
+use super::{DecodeError, cache::Cache, packed::Run};
 
 /// The heads' outputs of each token, `(tokens, heads × width)`, from queries `(tokens, heads, width)`.
 pub(super) fn attend(
@@ -64,7 +64,6 @@ struct InPlace<'r> {
 struct Cells<'c> {
     keys: &'c [f32],
     values: &'c [f32],
-    kv_heads: usize,
     context: usize,
     width: usize,
 }
@@ -87,7 +86,7 @@ impl CustomOp3 for InPlace<'_> {
         let (_, kv_heads, context, _) = keys_layout.shape().dims4()?;
         let queries = lying(queries, queries_layout)?;
         let (keys, values) = (lying(keys, keys_layout)?, lying(values, values_layout)?);
-        let cells = Cells { keys, values, kv_heads, context, width };
+        let cells = Cells { keys, values, context, width };
         let places: Vec<(usize, usize)> =
             self.runs.iter().flat_map(|run| (run.position..run.end()).map(|at| (run.slot, at + 1))).collect();
         let mut attended = vec![0.0; tokens * heads * width];

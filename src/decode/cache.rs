@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{DecodeError, Run, config::ModelConfig};
+use super::{DecodeError, config::ModelConfig, packed::Run};
 
 /// The cells of one layer.
 pub(super) struct Cache {

@@ -135,6 +135,26 @@ pub enum DecodeError {
         /// What it may be.
         range: &'static str,
     },
+    /// A row may say nothing.
+    #[error("row {row} has no token to say at place {place}: the model lacks all that are allowed")]
+    NoCandidate {
+        /// The row.
+        row: u64,
+        /// The place in its output.
+        place: u64,
+    },
+    /// A row without a prompt, which leaves the model nothing to read.
+    #[error("the prompt of {smiles} has no token")]
+    EmptyPrompt {
+        /// The molecule.
+        smiles: String,
+    },
+    /// The artifact has no template for a molecule.
+    #[error(transparent)]
+    Template(#[from] crate::artifact::Error),
+    /// A token that the matcher refuses, though its mask allowed it.
+    #[error(transparent)]
+    Refused(#[from] crate::matcher::Refused),
     /// The tokenizer refuses a text.
     #[error(transparent)]
     Tokenizer(#[from] crate::tokenizer::TokenizerError),

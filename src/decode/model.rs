@@ -4,10 +4,11 @@ use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::{rms_norm, silu};
 
 use super::{
-    DecodeError, LanguageModel, Logits, Packed, Run,
+    DecodeError, LanguageModel, Logits, Packed,
     attention::attend,
     cache::Cache,
     config::{Family, ModelConfig},
+    packed::Run,
     rotary::{Rotary, Turns},
     weights::Weights,
 };

@@ -105,9 +105,8 @@ impl Sampler {
     /// Keeps the candidates that top-k, top-p and min-p let through, in this order.
     fn filter(&self, candidates: &mut Vec<Candidate>) {
         let Sampling { temperature, top_p, top_k, min_p } = self.sampling;
-        let by_rank = |a: &Candidate, b: &Candidate| {
-            b.logit.total_cmp(&a.logit).then_with(|| a.token.cmp(&b.token))
-        };
+        let by_rank =
+            |a: &Candidate, b: &Candidate| b.logit.total_cmp(&a.logit).then_with(|| a.token.cmp(&b.token));
         if top_k > 0 && top_k < candidates.len() {
             candidates.select_nth_unstable_by(top_k - 1, by_rank);
             candidates.truncate(top_k);
@@ -140,10 +139,11 @@ impl Sampler {
 /// The token of the largest value; of equal ones the smallest id.
 fn largest(candidates: &[Candidate], value: impl Fn(&Candidate) -> f64) -> Option<TokenId> {
     let valued = candidates.iter().map(|candidate| (value(candidate), candidate.token));
-    let best = valued.reduce(|best, next| match next.0.total_cmp(&best.0).then_with(|| best.1.cmp(&next.1)) {
-        std::cmp::Ordering::Greater => next,
-        _ => best,
-    });
+    let best =
+        valued.reduce(|best, next| match next.0.total_cmp(&best.0).then_with(|| best.1.cmp(&next.1)) {
+            std::cmp::Ordering::Greater => next,
+            _ => best,
+        });
     best.map(|(_, token)| token)
 }
 

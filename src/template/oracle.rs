@@ -2,8 +2,8 @@
 
 use crate::{
     artifact::Header,
-    primitives::TokenId,
-    tokenizer::{Tokenizer, TokenizerError},
+    primitives::{ByteSpan, TokenId},
+    tokenizer::{Encoding, Tokenizer, TokenizerError},
 };
 
 /// Tokenizes completions as they stand behind their prompt, and ends them.
@@ -28,26 +28,35 @@ impl<'a> Oracle<'a> {
     /// # Errors
     /// [`TokenizerError::Run`] if the tokenizer refuses the text.
     pub fn encode(&self, completion: &str) -> Result<Vec<TokenId>, TokenizerError> {
-        let behind = match self.behind(self.prompt, completion)? {
-            Some(ids) => Some(ids),
-            None => self.behind("0", completion)?,
-        };
-        let failed = || TokenizerError::Run {
-            tokenizer: self.tokenizer.name().to_owned(),
-            action: "encode the completion",
-            reason: format!("a token reaches into the text before {completion:?}"),
-        };
-        let mut ids = behind.ok_or_else(failed)?;
+        let mut ids = self.encode_spans(completion)?.ids;
         ids.extend(self.eos);
         Ok(ids)
     }
 
-    /// The ids behind `before`, unless one reaches into it.
-    fn behind(&self, before: &str, completion: &str) -> Result<Option<Vec<TokenId>>, TokenizerError> {
-        let encoding = self.tokenizer.encode(&format!("{before}{completion}"))?;
+    /// As [`Oracle::encode`], each id with its bytes of the completion, and without the end-of-sequence token.
+    ///
+    /// # Errors
+    /// As [`Oracle::encode`].
+    pub fn encode_spans(&self, completion: &str) -> Result<Encoding, TokenizerError> {
+        let behind = match self.behind(self.prompt, completion)? {
+            Some(encoding) => Some(encoding),
+            None => self.behind("0", completion)?,
+        };
+        behind.ok_or_else(|| TokenizerError::Run {
+            tokenizer: self.tokenizer.name().to_owned(),
+            action: "encode the completion",
+            reason: format!("a token reaches into the text before {completion:?}"),
+        })
+    }
+
+    /// The tokens behind `before`, unless one reaches into it.
+    fn behind(&self, before: &str, completion: &str) -> Result<Option<Encoding>, TokenizerError> {
+        let Encoding { ids, spans } = self.tokenizer.encode(&format!("{before}{completion}"))?;
         let border = before.len() as u32;
-        let from = encoding.spans.iter().position(|span| span.end > border).unwrap_or(encoding.ids.len());
-        let apart = encoding.spans.get(from).is_none_or(|span| span.start >= border);
-        Ok(apart.then(|| encoding.ids[from..].to_vec()))
+        let from = spans.iter().position(|span| span.end > border).unwrap_or(ids.len());
+        let apart = spans.get(from).is_none_or(|span| span.start >= border);
+        let here = |span: &ByteSpan| ByteSpan { start: span.start - border, end: span.end - border };
+        Ok(apart
+            .then(|| Encoding { ids: ids[from..].to_vec(), spans: spans[from..].iter().map(here).collect() }))
     }
 }
