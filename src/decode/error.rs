@@ -143,6 +143,18 @@ pub enum DecodeError {
         /// The place in its output.
         place: u64,
     },
+    /// A row that came to no output.
+    #[error("row {row} has no output")]
+    Lost {
+        /// The row.
+        row: u64,
+    },
+    /// The tables do not tell how numbers are written.
+    #[error("the artifact's number format {format:?} is none")]
+    NumberFormat {
+        /// What they say.
+        format: String,
+    },
     /// A row without a prompt, which leaves the model nothing to read.
     #[error("the prompt of {smiles} has no token")]
     EmptyPrompt {
@@ -160,5 +172,11 @@ pub enum DecodeError {
     Tokenizer(#[from] crate::tokenizer::TokenizerError),
     /// The tensor library refuses an operation.
     #[error("the model cannot be run: {0}")]
-    Tensor(#[from] candle_core::Error),
+    Tensor(Box<candle_core::Error>),
+}
+
+impl From<candle_core::Error> for DecodeError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Tensor(Box::new(error))
+    }
 }

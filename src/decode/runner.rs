@@ -19,7 +19,7 @@ use crate::{
     matcher::Matcher,
     primitives::TokenId,
     template::Oracle,
-    text::{Skeleton, TagPair},
+    text::{NumberFormat, Skeleton, TagPair},
     tokenizer::Tokenizer,
     trace::{SpanArgs, SpanKind},
 };
@@ -61,12 +61,13 @@ pub struct Run {
 
 /// Runs strategies side by side: all that they share.
 pub struct Runner<'a> {
-    tokenizer: &'a Tokenizer,
-    tables: &'a Arc<Tables>,
+    pub(super) tokenizer: &'a Tokenizer,
+    pub(super) tables: &'a Arc<Tables>,
+    pub(super) format: NumberFormat,
+    pub(super) end: Option<TokenId>,
     prompt: Prompt,
     adaptive: String,
     alphabet: Vec<TokenId>,
-    end: Option<TokenId>,
 }
 
 /// How many tokens beyond the most that a molecule's text can have a row may say before it is stopped.
@@ -76,7 +77,8 @@ impl<'a> Runner<'a> {
     /// A runner for tables that were built for this tokenizer; `adaptive` is the placeholder of that strategy.
     ///
     /// # Errors
-    /// [`DecodeError::NoEnd`] if the tables end their texts with no token, so that a model that is not held cannot.
+    /// [`DecodeError::NoEnd`] if the tables end their texts with no token, so that a model that is not held cannot;
+    /// [`DecodeError::NumberFormat`] if they do not tell how numbers are written.
     pub fn new(
         tokenizer: &'a Tokenizer,
         tables: &'a Arc<Tables>,
@@ -87,14 +89,10 @@ impl<'a> Runner<'a> {
         if end.is_none() {
             return Err(DecodeError::NoEnd);
         }
-        Ok(Self {
-            tokenizer,
-            tables,
-            prompt,
-            adaptive: adaptive.to_owned(),
-            alphabet: tables.alphabet(),
-            end,
-        })
+        let format = &tables.header.number_format;
+        let format = format.parse().map_err(|_| DecodeError::NumberFormat { format: format.clone() })?;
+        let (adaptive, alphabet) = (adaptive.to_owned(), tables.alphabet());
+        Ok(Self { tokenizer, tables, format, end, prompt, adaptive, alphabet })
     }
 
     /// The placeholder of a strategy that counts positions.
