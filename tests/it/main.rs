@@ -17,6 +17,7 @@ mod llguidance;
 mod smiles;
 mod template;
 mod text;
+mod tiny_model;
 mod tokenizer_corpora;
 mod tokenizer_embedded;
 #[cfg(feature = "hub")]
