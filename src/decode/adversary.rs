@@ -75,9 +75,10 @@ impl Adversary {
         let vocabulary = tokenizer.vocabulary();
         let largest = vocabulary.max_id().map_or(0, |id| id.0 + 1);
         let mut wishes = vec![0.0; tokenizer.logits_width().unwrap_or(largest) as usize];
+        let end = tokenizer.eos();
         for (id, bytes) in vocabulary.iter() {
             if let Some(place) = wishes.get_mut(id.0 as usize) {
-                *place = wish.of(bytes, tokenizer.eos() == Some(id));
+                *place = wish.of(bytes, end == Some(id));
             }
         }
         Self { wishes, seed, slots, context, restricted: None }

@@ -87,6 +87,27 @@ pub enum RopeScaling {
 }
 
 impl ModelConfig {
+    /// A small Qwen3 for a vocabulary, to be filled with random weights.
+    #[must_use]
+    pub fn small(vocabulary: usize) -> Self {
+        Self {
+            family: Family::Qwen3,
+            hidden: 32,
+            intermediate: 48,
+            layers: 2,
+            heads: 4,
+            kv_heads: 2,
+            head_dim: 16,
+            vocabulary,
+            context: 1 << 14,
+            norm_eps: 1e-6,
+            rope: Rope { theta: 10_000.0, scaling: RopeScaling::None },
+            tied: true,
+            qkv_bias: false,
+            output_bias: false,
+        }
+    }
+
     /// Reads `config.json` of a model folder.
     ///
     /// # Errors

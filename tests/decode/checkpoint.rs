@@ -1,6 +1,10 @@
 //! Small checkpoints in the layout of Hugging Face, of random weights.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    path::Path,
+};
 
 use candle_core::{DType, Device, Tensor};
 use tplc::decode::{Decoder, LanguageModel, ModelConfig, Packed, Wanted, Weights};
@@ -45,7 +49,7 @@ pub(crate) fn parse(family: &str) -> ModelConfig {
 }
 
 /// The tensors that a small model has, by name, drawn like those of [`Weights::random`] but unlike 1 in the norms.
-pub(crate) fn tensors(config: &ModelConfig) -> HashMap<String, Tensor> {
+pub(crate) fn tensors(config: &ModelConfig) -> BTreeMap<String, Tensor> {
     let shapes = shapes(config);
     let draw = |(index, (name, shape)): (usize, (String, Vec<usize>))| {
         let count: usize = shape.iter().product();
@@ -91,7 +95,12 @@ fn shapes(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
 /// Writes the checkpoint of a family into `folder`.
 pub(crate) fn write(folder: &Path, family: &str) {
     fs::write(folder.join("config.json"), config(family)).unwrap();
-    candle_core::safetensors::save(&tensors(&parse(family)), folder.join("model.safetensors")).unwrap();
+    save(tensors(&parse(family)), &folder.join("model.safetensors"));
+}
+
+pub(crate) fn save(tensors: BTreeMap<String, Tensor>, path: &Path) {
+    let tensors: HashMap<String, Tensor> = tensors.into_iter().collect();
+    candle_core::safetensors::save(&tensors, path).unwrap();
 }
 
 pub(crate) fn decoder(folder: &Path, slots: usize, context: usize) -> Decoder {

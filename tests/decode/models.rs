@@ -1,11 +1,13 @@
 //! The decoder beside itself: packed, ragged, taken back; and the faults of checkpoints.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use candle_core::{DType, Device, Tensor};
 use tplc::decode::{DecodeError, Decoder, LanguageModel, ModelConfig, Packed, Wanted, Weights};
 
-use crate::checkpoint::{FAMILIES, config, decoder, difference, ids, one_shot, parse, rows, tensors, write};
+use crate::checkpoint::{
+    FAMILIES, config, decoder, difference, ids, one_shot, parse, rows, save, tensors, write,
+};
 
 /// Texts of three rows, read in ragged runs beside each other, some of them taken back and read again: bit for bit what
 /// each gives alone and at once.
@@ -96,16 +98,15 @@ fn shards_are_read_by_their_index() {
     let text = ids([1, 2, 3]);
     let whole = one_shot(&mut decoder(folder.path(), 1, 8), 0, &text);
     fs::remove_file(folder.path().join("model.safetensors")).unwrap();
-    let mut files = [std::collections::HashMap::new(), std::collections::HashMap::new()];
+    let mut files = [BTreeMap::new(), BTreeMap::new()];
     let mut index = Vec::new();
     for (name, tensor) in tensors(&parse("qwen2")) {
         let file = usize::from(name.contains("layers.1"));
         index.push(format!("\"{name}\": \"part-{file}.safetensors\""));
         files[file].insert(name, tensor);
     }
-    for (file, tensors) in files.iter().enumerate() {
-        candle_core::safetensors::save(tensors, folder.path().join(format!("part-{file}.safetensors")))
-            .unwrap();
+    for (file, tensors) in files.into_iter().enumerate() {
+        save(tensors, &folder.path().join(format!("part-{file}.safetensors")));
     }
     let json = format!("{{\"weight_map\": {{{}}}}}", index.join(", "));
     fs::write(folder.path().join("model.safetensors.index.json"), json).unwrap();
@@ -171,7 +172,7 @@ fn faulty_checkpoints_are_told() {
         fs::write(folder.join("model.safetensors"), bytes).unwrap();
         tell(what);
     }
-    type Change = fn(&mut std::collections::HashMap<String, Tensor>);
+    type Change = fn(&mut BTreeMap<String, Tensor>);
     let changes: [(&str, Change); 4] = [
         ("a missing tensor", |all| drop(all.remove("model.layers.1.self_attn.q_norm.weight"))),
         ("no output layer, though not tied", |all| drop(all.remove("lm_head.weight"))),
@@ -189,7 +190,7 @@ fn faulty_checkpoints_are_told() {
     for (what, change) in changes {
         let mut all = tensors(&parse("qwen3"));
         change(&mut all);
-        candle_core::safetensors::save(&all, folder.join("model.safetensors")).unwrap();
+        save(all, &folder.join("model.safetensors"));
         tell(what);
     }
     let good = config("llama3");
@@ -213,7 +214,7 @@ fn faulty_checkpoints_are_told() {
 }
 
 /// Compares `text` with `golden/decode/<name>.snap`.
-fn golden(name: &str, text: &str) {
+pub(crate) fn golden(name: &str, text: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/decode"));
     settings.set_prepend_module_to_snapshot(false);
