@@ -97,10 +97,8 @@ pub(super) fn tags(text: &str, tokenizer: &Tokenizer) -> Result<Tags> {
         return corpus::tags(text).map_err(|fault| anyhow!("--tags {text}: {fault}"));
     }
     let tags = Tags::conformer();
-    let pairs = [&tags.prompt, &tags.completion];
-    let mut words = pairs.into_iter().flatten().flat_map(|pair| [&pair.open, &pair.close]);
-    Ok(match words.all(|word| tokenizer.vocabulary().added(word).is_some()) {
-        true => tags,
-        false => Tags::none(),
-    })
+    let words =
+        [&tags.prompt, &tags.completion].into_iter().flatten().flat_map(|pair| [&pair.open, &pair.close]);
+    let missing = words.filter(|word| tokenizer.vocabulary().added(word).is_none()).count();
+    Ok(if missing == 0 { tags } else { Tags::none() })
 }

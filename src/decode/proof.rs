@@ -6,6 +6,7 @@ use crate::{
     primitives::TokenId,
     template::Oracle,
     text::NumberFormat,
+    tokenizer::{ByteForm, Vocabulary},
 };
 
 /// What two judges found in one output.
@@ -131,12 +132,17 @@ struct Said {
 }
 
 impl Said {
-    fn new(vocabulary: &crate::tokenizer::Vocabulary, tokens: &[TokenId]) -> Self {
+    fn new(vocabulary: &Vocabulary, tokens: &[TokenId]) -> Self {
         let mut said = Self { bytes: Vec::new(), ends: Vec::with_capacity(tokens.len()) };
         for &token in tokens {
             // An id that no token has says nothing; tokenizing the text again does not give it back.
             said.bytes.extend(vocabulary.bytes(token).unwrap_or_default());
             said.ends.push(said.bytes.len());
+        }
+        // SentencePiece puts a space before a text, which is none of it.
+        if vocabulary.form() == ByteForm::SentencePiece && said.bytes.first() == Some(&b' ') {
+            said.bytes.remove(0);
+            said.ends.iter_mut().for_each(|end| *end -= 1);
         }
         said
     }

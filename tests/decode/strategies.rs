@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use tplc::{
-    decode::{Adversary, LanguageModel, Sampler, Sampling, Strategy, StrategyReport, Watch, Wish},
+    decode::{
+        Adversary, DecodeError, LanguageModel, Logits, Packed, Run, Sampler, Sampling, Strategy,
+        StrategyReport, Subject, Watch, Wish,
+    },
     matcher::Matcher,
     primitives::TokenId,
     text::Tags,
@@ -112,7 +115,7 @@ fn a_mask_changes_nothing_that_is_valid() {
             sampling,
             &subjects,
         );
-        let mut model = Parrot::new(&bench, &held, 8.0);
+        let mut model = Parrot::new(&bench, &subjects, &held, 12.0);
         let none = bench.run(Strategy::None, &mut model, sampling, &subjects);
         let mask = bench.run(Strategy::Mask, &mut model, sampling, &subjects);
         let report = bench.report(&none, &subjects);
@@ -131,26 +134,28 @@ fn a_mask_changes_nothing_that_is_valid() {
     }
 }
 
-/// Prefers to say what other rows of the same molecule said at the same place.
+/// Prefers to say what another run said behind the same tokens.
 struct Parrot {
     inner: Adversary,
-    /// By place behind the prompt and the token before it, what comes next.
-    next: BTreeMap<(usize, u32), u32>,
+    /// By all tokens before it, what comes next.
+    next: BTreeMap<Vec<TokenId>, TokenId>,
+    /// What each slot holds.
+    held: Vec<Vec<TokenId>>,
     strength: f32,
 }
 
 impl Parrot {
-    fn new(bench: &Bench, run: &tplc::decode::Run, strength: f32) -> Self {
+    fn new(bench: &Bench, subjects: &[Subject], run: &Run, strength: f32) -> Self {
         let mut next = BTreeMap::new();
-        let subjects = bench.subjects(48);
         for output in &run.outputs {
             let prompt = bench.runner().prompt(&subjects[output.row as usize]).unwrap();
             let said: Vec<TokenId> = prompt.iter().chain(&output.tokens).copied().collect();
-            for place in prompt.len() - 1..said.len() - 1 {
-                next.insert((place, said[place].0), said[place + 1].0);
+            for place in prompt.len()..said.len() {
+                next.insert(said[..place].to_vec(), said[place]);
             }
         }
-        Self { inner: Adversary::new(Wish::Anything, &bench.tokenizer, 9, 6, 512), next, strength }
+        let inner = Adversary::new(Wish::Anything, &bench.tokenizer, 9, 6, 512);
+        Self { inner, next, held: vec![Vec::new(); 6], strength }
     }
 }
 
@@ -167,27 +172,25 @@ impl LanguageModel for Parrot {
         self.inner.context()
     }
 
-    fn restrict(&mut self, ids: Option<&[TokenId]>) -> Result<(), tplc::decode::DecodeError> {
+    fn restrict(&mut self, ids: Option<&[TokenId]>) -> Result<(), DecodeError> {
         assert!(ids.is_none(), "the parrot has one head");
         self.inner.restrict(ids)
     }
 
-    fn forward(
-        &mut self,
-        packed: &tplc::decode::Packed,
-    ) -> Result<tplc::decode::Logits, tplc::decode::DecodeError> {
+    fn forward(&mut self, packed: &Packed) -> Result<Logits, DecodeError> {
         let logits = self.inner.forward(packed)?;
-        let positions: Vec<usize> = packed.positions().collect();
         let mut values: Vec<f32> = Vec::new();
-        for (row, &index) in logits.rows().zip(packed.wanted()) {
-            let index = index as usize;
-            let mut row = row.to_vec();
-            if let Some(&next) = self.next.get(&(positions[index], packed.tokens()[index].0)) {
-                row[next as usize] += self.strength;
+        for (run, logits) in packed.runs().iter().zip(logits.rows()) {
+            let held = &mut self.held[run.slot];
+            held.truncate(run.position);
+            held.extend(&packed.tokens()[run.tokens.clone()]);
+            let mut row = logits.to_vec();
+            if let Some(next) = self.next.get(held) {
+                row[next.0 as usize] += self.strength;
             }
             values.extend(row);
         }
-        Ok(tplc::decode::Logits::new(values, self.inner.vocabulary()))
+        Ok(Logits::new(values, self.inner.vocabulary()))
     }
 }
 
@@ -232,7 +235,7 @@ fn the_constrained_distribution_is_the_renormalized_model() {
     assert!((shares.values().sum::<f64>() - 1.0).abs() < 1e-9);
 
     let rows = 6000;
-    let subjects: Vec<_> = (0..rows).map(|row| tplc::decode::Subject { row, ..subject.clone() }).collect();
+    let subjects: Vec<_> = (0..rows).map(|row| Subject { row, ..subject.clone() }).collect();
     let run = bench.run(Strategy::Restricted, &mut model, WARM, &subjects);
     let mut drawn: BTreeMap<&[TokenId], f64> = BTreeMap::new();
     for output in &run.outputs {
@@ -283,6 +286,7 @@ fn positions_drift() {
     let run = bench.run(Strategy::Allowlist, &mut model, WARM, &subjects);
     for output in &run.outputs {
         let text = bench.tokenizer.decode(&output.tokens, false).unwrap();
+        let text = text.split_once("[/CONFORMER]").unwrap().0.to_owned() + ">";
         for hole in text.split('<').skip(1).filter_map(|part| part.split_once('>')).map(|(hole, _)| hole) {
             assert!(hole.bytes().all(|byte| b"0123456789.,-".contains(&byte)), "{text}");
             assert!(!hole.starts_with(',') && !hole.ends_with([',', '-']), "{text}");
@@ -371,7 +375,7 @@ fn a_run_is_traced() {
         clock.set(clock.get() + 1);
         std::time::Duration::from_micros(clock.get())
     }));
-    let mut model = bench.model(4, 300);
+    let mut model = bench.model(4, bench.runner().context(&subjects).unwrap());
     let mut ended = 0;
     for strategy in [Strategy::None, Strategy::Forced] {
         let sampler = Sampler::new(Sampling::default(), 1).unwrap();
