@@ -11,6 +11,7 @@
 //! | [`tokenizer`] | tokenizers as shipped: compiled in, files, the hub | [`TokenizerSource`](tokenizer::TokenizerSource), [`Tokenizer`](tokenizer::Tokenizer) |
 //! | [`drift`] | placeholder tokens minus coordinate tokens, and what that costs | [`Analysis`](drift::Analysis), [`Partial`](drift::Partial), [`Report`](drift::Report) |
 //! | [`trace`] | Chrome traces of PyTorch and of ours: summed up, side by side | [`TraceSummary`](trace::TraceSummary), [`Comparison`](trace::Comparison), [`Recorder`](trace::Recorder) |
+//! | `decode` | models, held by templates or not; feature `validate` | `Decoder`, `Strategy`, `Runner` |
 //!
 //! **The guarantee of a report:** its counts are those of the tokenizer, token for token. They are added from tables of
 //! short pieces; a text that the tables cannot vouch for is encoded whole, a sample of all texts is compared with real
@@ -44,7 +45,8 @@
 //! ```
 //!
 //! Features: `cli` (default) is the program; `compile` is everything but the program; `hub` fetches tokenizers from the
-//! Hugging Face hub; `parquet` reads Parquet corpora.
+//! Hugging Face hub; `parquet` reads Parquet corpora;
+//! `validate` decodes with models on the CPU, `cuda` on a GPU.
 
 pub mod artifact;
 #[cfg(feature = "cli")]

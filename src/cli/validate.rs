@@ -30,12 +30,11 @@ use crate::{
     trace::Recorder,
 };
 
-/// Decode molecules with a model under every strategy, and judge every output twice. Exit status 1 if an exact strategy
-/// shows one fault.
+/// Decode molecules with a model under every strategy, and judge every output twice.
 ///
 /// Strategies: `none`; position templates as in use, `blocklist` and `allowlist`, and with our placeholder, `adaptive`;
 /// exact templates, `mask` (one token a pass), `forced` (tokens without a choice ride along), `restricted` (and logits of
-/// the token alphabet only).
+/// the token alphabet only). Exit status 1 if an exact strategy shows one fault.
 #[derive(Debug, Args)]
 pub(super) struct ValidateArgs {
     #[command(flatten)]

@@ -5,8 +5,7 @@ use clap::Args;
 
 use super::{ExitStatus, GlobalArgs};
 
-/// Decode molecules with a model under every strategy, and judge every output twice. (Not in this build: it needs
-/// `--features validate`.)
+/// Decode molecules with a model under every strategy, and judge every output twice.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
 pub(super) struct ValidateArgs {

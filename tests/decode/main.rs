@@ -3,6 +3,7 @@
 
 mod bench;
 mod checkpoint;
+mod cli;
 mod models;
 mod strategies;
 #[cfg(feature = "twin")]

@@ -393,3 +393,25 @@ fn a_run_is_traced() {
         assert!(text.contains(&format!("\"name\":\"{kind}\"")), "{kind}");
     }
 }
+
+/// The exit status hangs on this: any fault of an exact strategy, and any pass too many, breaks its promise.
+#[test]
+fn a_promise_can_be_broken() {
+    let bench = Bench::tiny("fixed4");
+    let subjects = bench.subjects(3);
+    let mut model = Adversary::new(Wish::Anything, &bench.tokenizer, 1, 3, 512);
+    let run = bench.run(Strategy::Forced, &mut model, WARM, &subjects);
+    assert!(bench.report(&run, &subjects).keeps_its_promise());
+    let broken = |change: fn(&mut Run)| {
+        let mut run = run.clone();
+        change(&mut run);
+        !bench.report(&run, &subjects).keeps_its_promise()
+    };
+    assert!(broken(|run| run.outputs[1].passes += 1));
+    assert!(broken(|run| drop(run.outputs[0].tokens.pop())));
+    assert!(broken(|run| run.outputs[2].tokens.swap(5, 6)));
+    assert!(!broken(|run| run.outputs.swap(0, 1)));
+    let mut lost = run.clone();
+    lost.outputs.pop();
+    assert!(matches!(bench.runner().report(&lost, &subjects), Err(DecodeError::Lost { row: 2 })));
+}

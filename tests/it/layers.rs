@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// What each folder or file of `src` may import from the crate.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("primitives", &[]),
     ("corpus", &["primitives"]),
     ("text", &["primitives", "corpus"]),
@@ -13,20 +13,33 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("matcher", &["primitives", "artifact"]),
     ("template", &["primitives", "corpus", "text", "tokenizer", "artifact", "matcher"]),
     ("trace", &[]),
+    ("decode", &["primitives", "text", "tokenizer", "drift", "artifact", "matcher", "template", "trace"]),
     (
         "cli",
-        &["primitives", "corpus", "text", "tokenizer", "drift", "artifact", "matcher", "template", "trace"],
+        &[
+            "primitives",
+            "corpus",
+            "text",
+            "tokenizer",
+            "drift",
+            "artifact",
+            "matcher",
+            "template",
+            "trace",
+            "decode",
+        ],
     ),
 ];
 
 /// Where each heavy dependency may be imported.
-const ONLY: [(&str, &[&str]); 9] = [
+const ONLY: [(&str, &[&str]); 10] = [
     ("use tokenizers::", &["tokenizer/hf.rs"]),
     ("hf_hub", &["tokenizer/hub.rs"]),
     ("parquet::", &["corpus/parquet.rs"]),
     ("chematic", &["corpus/"]),
     ("aho_corasick", &["text/tags.rs", "drift/processors.rs", "trace/patterns.rs"]),
     ("memmap2", &["artifact/read.rs"]),
+    ("candle", &["decode/"]),
     ("clap", &["cli/"]),
     ("indicatif", &["cli/progress.rs"]),
     ("comfy_table", &["cli/table.rs"]),
