@@ -127,18 +127,18 @@ fn a_checkpoint_an_artifact_and_a_trace() {
         std::fs::copy(Path::new("models/tiny").join(file), path(file)).unwrap();
     }
     let build = |tags: &str| {
-        let args = ["build", "-t", &path(""), "--number-format", SMALL[7], "--corpus", "reference:g2"];
-        let args =
-            [&args[..], &["--tags", tags, "--certificate", "none", "-o", &path("g2.tplc"), "-q"]].concat();
-        assert!(Command::new(env!("CARGO_BIN_EXE_tplc")).args(args).output().unwrap().status.success());
+        let (folder, artifact) = (path(""), path("g2.tplc"));
+        let args = ["build", "-t", &folder, "--number-format", SMALL[7], "--corpus", "reference:g2"];
+        let more = ["--tags", tags, "--certificate", "none", "-o", &artifact, "-q"];
+        let built = Command::new(env!("CARGO_BIN_EXE_tplc")).args(args).args(more).output().unwrap();
+        assert!(built.status.success());
     };
     let run = || {
+        let (folder, artifact, trace) = (path(""), path("g2.tplc"), path("run.json"));
         let args =
-            ["--model", &path(""), "--corpus", "reference:g2", "--samples", "5", "--strategy", "none,forced"];
-        validate(
-            &[&args[..], &["--artifact", &path("g2.tplc"), "--trace", &path("run.json"), "--format", "json"]]
-                .concat(),
-        )
+            ["--model", &folder, "--corpus", "reference:g2", "--samples", "5", "--strategy", "none,forced"];
+        let more = ["--artifact", &artifact, "--trace", &trace, "--format", "json"];
+        validate(&args.into_iter().chain(more).collect::<Vec<_>>())
     };
     build("conformer");
     let (code, stdout, stderr) = run();
