@@ -66,7 +66,7 @@ pub(super) struct ValidateArgs {
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=4096))]
     batch: u64,
     /// Divides the logits; 0 takes the likeliest token.
-    #[arg(long, value_name = "T", default_value_t = 0.7)]
+    #[arg(long, value_name = "T", default_value_t = 0.7, allow_negative_numbers = true)]
     temperature: f64,
     /// Keep the likeliest tokens until they have this share together.
     #[arg(long, value_name = "P", default_value_t = 0.8)]

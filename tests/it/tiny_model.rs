@@ -14,7 +14,7 @@ use tplc::{
 use crate::tokenizer_support::load;
 
 fn options(tokenizer: &Tokenizer, format: NumberFormat) -> TemplateOptions {
-    TemplateOptions { format, tags: Tags::conformer(), eos: tokenizer.eos() }
+    TemplateOptions { format, tags: Tags::conformer(), eos: tokenizer.eos(), ..TemplateOptions::default() }
 }
 
 #[test]
