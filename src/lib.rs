@@ -15,6 +15,7 @@
 //! | [`matcher`] | what may come next, and what comes without a choice | [`Matcher`](matcher::Matcher), [`MatcherBatch`](matcher::MatcherBatch) |
 //! | [`audit`] | what is wrong with a generation, token by token | [`Auditor`](audit::Auditor), [`Judgement`](audit::Judgement) |
 //! | [`trace`] | Chrome traces of PyTorch and of ours: summed up, side by side | [`TraceSummary`](trace::TraceSummary), [`Comparison`](trace::Comparison), [`Recorder`](trace::Recorder) |
+//! | `decode` | models, held by templates or not; feature `validate` | `Decoder`, `Strategy`, `Runner` |
 //!
 //! **The guarantee of a template:** it accepts a token sequence if and only if it is what the tokenizer, as shipped, gives
 //! for the molecule's text with some number of the format in every hole. [`certify`](template::certify) tries every number
@@ -52,8 +53,8 @@
 //! ```
 //!
 //! Features: `cli` (default) is the program; `compile` is everything but the program; without it, [`artifact`] and
-//! [`matcher`] are left, which need no tokenizer; `hub` fetches tokenizers from the
-//! Hugging Face hub; `parquet` reads Parquet corpora.
+//! [`matcher`] are left, which need no tokenizer; `hub` fetches tokenizers from the Hugging Face hub; `parquet` reads
+//! Parquet corpora; `validate` decodes with models on the CPU, `cuda` on a GPU.
 
 pub mod artifact;
 #[cfg(feature = "compile")]
@@ -62,6 +63,8 @@ pub mod audit;
 pub mod cli;
 #[cfg(feature = "compile")]
 pub mod corpus;
+#[cfg(feature = "validate")]
+pub mod decode;
 #[cfg(feature = "compile")]
 pub mod drift;
 pub mod matcher;

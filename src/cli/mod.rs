@@ -15,6 +15,15 @@ mod report;
 mod table;
 mod tokenizers;
 mod trace;
+#[cfg(feature = "validate")]
+mod validate;
+#[cfg(not(feature = "validate"))]
+#[path = "validate_absent.rs"]
+mod validate;
+#[cfg(feature = "validate")]
+mod validate_model;
+#[cfg(feature = "validate")]
+mod validate_subjects;
 
 use std::{ffi::OsString, io::Write, process::ExitCode};
 
@@ -109,6 +118,7 @@ enum Verb {
     Merge(merge::MergeArgs),
     Tokenizers(tokenizers::TokenizersArgs),
     Trace(trace::TraceArgs),
+    Validate(Box<validate::ValidateArgs>),
     Completions(completions::CompletionsArgs),
 }
 
@@ -136,6 +146,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Merge(args) => args.run(&cli.global),
         Verb::Tokenizers(args) => args.run(&cli.global),
         Verb::Trace(args) => args.run(&cli.global),
+        Verb::Validate(args) => args.run(&cli.global),
         Verb::Completions(args) => args.run(),
     };
     status

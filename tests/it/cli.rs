@@ -398,3 +398,13 @@ fn the_readme_shows_real_output() {
     }
     assert_eq!(checked, 8);
 }
+
+/// A build that cannot decode says what can.
+#[cfg(not(feature = "validate"))]
+#[test]
+fn validate_tells_which_build_it_needs() {
+    let here = folder();
+    let (code, stdout, stderr) = run(here.path(), &["validate", "--model", "x", "--samples", "3"], "");
+    assert_eq!((code, stdout.as_str()), (2, ""));
+    assert!(stderr.contains("--features validate"), "{stderr}");
+}

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// What each folder or file of `src` may import from the crate.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("primitives", &[]),
     ("corpus", &["primitives"]),
     ("text", &["primitives", "corpus"]),
@@ -14,6 +14,10 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("template", &["primitives", "corpus", "text", "tokenizer", "artifact", "matcher"]),
     ("audit", &["primitives", "corpus", "text", "tokenizer", "artifact", "template"]),
     ("trace", &[]),
+    (
+        "decode",
+        &["primitives", "text", "tokenizer", "drift", "artifact", "matcher", "template", "audit", "trace"],
+    ),
     (
         "cli",
         &[
@@ -27,12 +31,13 @@ const LAYERS: [(&str, &[&str]); 11] = [
             "template",
             "audit",
             "trace",
+            "decode",
         ],
     ),
 ];
 
 /// Where each heavy dependency may be imported.
-const ONLY: [(&str, &[&str]); 11] = [
+const ONLY: [(&str, &[&str]); 12] = [
     ("use tokenizers::", &["tokenizer/hf.rs"]),
     ("hf_hub", &["tokenizer/hub.rs"]),
     ("parquet::", &["corpus/parquet.rs"]),
@@ -41,6 +46,7 @@ const ONLY: [(&str, &[&str]); 11] = [
     ("memmap2", &["artifact/read.rs"]),
     ("safetensors::", &["cli/export/tensors.rs"]),
     ("zip::", &["cli/export/npz.rs"]),
+    ("candle", &["decode/"]),
     ("clap", &["cli/"]),
     ("indicatif", &["cli/progress.rs"]),
     ("comfy_table", &["cli/table.rs"]),

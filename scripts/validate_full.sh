@@ -1,0 +1,21 @@
+#!/bin/sh
+# Exact strategies against every model and the four ways of sampling: one JSON object a run on standard output; stops at
+# the first fault. The first argument is the number of rows, the others are model folders to try too.
+set -eu
+rows=${1:-10000}
+[ $# -gt 0 ] && shift
+tplc=${TPLC:-target/release/tplc}
+tokenizer=${TOKENIZER:-models/tiny}
+for model in random anything brackets letters endless end "$@"; do
+    own="--tokenizer $tokenizer"
+    [ -d "$model" ] && own=
+    for sampling in \
+        "--temperature 0" \
+        "--temperature 0.7 --top-p 0.8 --top-k 20" \
+        "--temperature 1 --top-p 0.4 --top-k 0" \
+        "--temperature 1 --top-p 1 --top-k 0 --min-p 0.05"; do
+        # shellcheck disable=SC2086
+        "$tplc" validate --model "$model" $own --number-format trimmed4 --strategy mask,forced,restricted \
+            --samples "$rows" --batch 64 $sampling --format json
+    done
+done

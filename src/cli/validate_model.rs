@@ -1,0 +1,145 @@
+//! The model that `tplc validate` decodes with, and its tokenizer.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+
+use crate::{
+    decode::{
+        Adversary, DecodeError, Decoder, DeviceName, LanguageModel, ModelConfig, NumberType, Weights, Wish,
+    },
+    primitives::TokenId,
+    text::NumberFormat,
+    tokenizer::{AddedTokens, Tokenizer, TokenizerSource},
+};
+
+/// Which model, where, and in which numbers.
+#[derive(Debug, Args)]
+pub(super) struct ModelArgs {
+    /// A model folder (config.json, safetensors, tokenizer.json), `tiny` for the one in models/tiny, `random` for random
+    /// weights, or an adversary: anything, brackets, letters, endless, end.
+    #[arg(long, value_name = "FOLDER|NAME", default_value = "tiny")]
+    model: String,
+    /// The tokenizer, where it is not the model folder's own; `random` and adversaries take qwen3 without one.
+    #[arg(long, short, value_name = "NAME|PATH|hf:ORG/NAME")]
+    tokenizer: Option<TokenizerSource>,
+    /// Added tokens to lay over the tokenizer, RON or JSON; repeatable.
+    #[arg(long, value_name = "FILE")]
+    added_tokens: Vec<PathBuf>,
+    /// The token that ends a sequence, by its text; `auto` takes the tokenizer's own.
+    #[arg(long, value_name = "TEXT|auto", default_value = "auto")]
+    eos: String,
+    /// Where to run: cpu or cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value_t = DeviceName::Cpu)]
+    pub(super) device: DeviceName,
+    /// The numbers of the model: f32, f16, bf16.
+    #[arg(long, value_name = "TYPE", default_value_t = NumberType::F32)]
+    pub(super) dtype: NumberType,
+}
+
+/// A model that can be loaded, and the tokenizer that goes with it.
+pub(super) struct ModelSource<'a> {
+    args: &'a ModelArgs,
+    pub(super) name: String,
+    pub(super) tokenizer: Tokenizer,
+    /// The number format that it was trained in, where that is known.
+    pub(super) number_format: Option<NumberFormat>,
+    kind: Kind,
+}
+
+enum Kind {
+    Folder { folder: PathBuf, config: ModelConfig },
+    Random,
+    Adversary(Wish),
+}
+
+/// Decides random weights and the dice of adversaries.
+const SEED: u64 = 0;
+
+impl ModelArgs {
+    /// Reads everything but the weights.
+    pub(super) fn open(&self) -> Result<ModelSource<'_>> {
+        // A device or type that is not there is told before anything long.
+        self.dtype.on(&self.device.open()?)?;
+        let wish = Wish::ALL.into_iter().find(|wish| wish.name() == self.model);
+        let kind = match (self.model.as_str(), wish) {
+            (_, Some(wish)) => Kind::Adversary(wish),
+            ("random", _) => Kind::Random,
+            (name, _) => {
+                let folder = if name == "tiny" { PathBuf::from("models/tiny") } else { PathBuf::from(name) };
+                ensure!(
+                    folder.is_dir(),
+                    "there is no model folder {}; `--model random` and the adversaries need none",
+                    folder.display()
+                );
+                let config = ModelConfig::read(&folder)?;
+                Kind::Folder { folder, config }
+            }
+        };
+        let overlays: Vec<AddedTokens> =
+            self.added_tokens.iter().map(AddedTokens::read).collect::<Result<_, _>>()?;
+        let source = match (&self.tokenizer, &kind) {
+            (Some(source), _) => source.clone(),
+            (None, Kind::Folder { folder, .. }) => TokenizerSource::Folder(folder.clone()),
+            (None, _) => "qwen3".parse()?,
+        };
+        let tokenizer = source.load(&overlays)?;
+        if let Kind::Folder { folder, config } = &kind {
+            check_rows(&tokenizer, config).with_context(|| format!("{} does not fit", folder.display()))?;
+        }
+        let number_format = if self.model == "tiny" { Some(NumberFormat::trimmed(4)) } else { None };
+        Ok(ModelSource { args: self, name: self.model.clone(), tokenizer, number_format, kind })
+    }
+}
+
+impl ModelSource<'_> {
+    /// The token that ends a sequence.
+    pub(super) fn eos(&self) -> Result<Option<TokenId>> {
+        match self.args.eos.as_str() {
+            "auto" => Ok(self.tokenizer.eos()),
+            text => {
+                let known = self.tokenizer.vocabulary().added(text);
+                let name = self.tokenizer.name();
+                Ok(Some(
+                    known.with_context(|| {
+                        format!("{name} has no added token {text:?} to end a sequence with")
+                    })?,
+                ))
+            }
+        }
+    }
+
+    /// Loads the model with room for `slots` rows of up to `context` tokens.
+    pub(super) fn load(&self, slots: usize, context: usize) -> Result<Box<dyn LanguageModel>> {
+        let device = self.args.device.open()?;
+        let dtype = self.args.dtype.on(&device)?;
+        Ok(match &self.kind {
+            Kind::Adversary(wish) => Box::new(Adversary::new(*wish, &self.tokenizer, SEED, slots, context)),
+            Kind::Random => {
+                let config = ModelConfig::small(rows(&self.tokenizer));
+                Box::new(Decoder::new(&config, Weights::random(SEED, &device, dtype), slots, context)?)
+            }
+            Kind::Folder { folder, config } => {
+                let weights = Weights::read(folder, &device, dtype)?;
+                Box::new(Decoder::new(config, weights, slots, context)?)
+            }
+        })
+    }
+}
+
+/// The rows that an embedding for the tokenizer needs.
+fn rows(tokenizer: &Tokenizer) -> usize {
+    let largest = tokenizer.vocabulary().max_id().map_or(0, |id| id.0 + 1);
+    tokenizer.logits_width().unwrap_or(largest) as usize
+}
+
+/// Every token must have an embedding; a tokenizer of another model often has more than there are.
+fn check_rows(tokenizer: &Tokenizer, config: &ModelConfig) -> Result<(), DecodeError> {
+    match tokenizer.vocabulary().max_id() {
+        Some(token) if token.0 as usize >= config.vocabulary => {
+            Err(DecodeError::UnknownToken { token, rows: config.vocabulary })
+        }
+        _ => Ok(()),
+    }
+}

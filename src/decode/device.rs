@@ -1,0 +1,112 @@
+//! Devices and number types by name.
+
+use std::{fmt, str::FromStr};
+
+use candle_core::{DType, Device};
+
+use super::DecodeError;
+
+/// The type of a model's numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NumberType {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits, 5 of them exponent.
+    F16,
+    /// 16 bits, 8 of them exponent.
+    Bf16,
+}
+
+/// Where a model runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceName {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// A GPU by its number.
+    Cuda(usize),
+}
+
+impl NumberType {
+    /// As the tensor library calls it, if the device can multiply such numbers.
+    ///
+    /// # Errors
+    /// [`DecodeError::Device`] if it cannot.
+    pub fn on(self, device: &Device) -> Result<DType, DecodeError> {
+        match self {
+            Self::F32 => Ok(DType::F32),
+            Self::F16 => Ok(DType::F16),
+            Self::Bf16 if device.is_cpu() => Err(DecodeError::Device {
+                device: "cpu".to_owned(),
+                reason: "it does not multiply bf16; use f32, which holds every bf16 number".to_owned(),
+            }),
+            Self::Bf16 => Ok(DType::BF16),
+        }
+    }
+}
+
+impl DeviceName {
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// [`DecodeError::Device`] if this build or this machine has none such.
+    pub fn open(self) -> Result<Device, DecodeError> {
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda(_) if !cfg!(feature = "cuda") => Err(DecodeError::Device {
+                device: self.to_string(),
+                reason: "this build runs on the CPU only; build it with `--features cuda`, which needs nvcc"
+                    .to_owned(),
+            }),
+            // A stream of its own: tensors of the per-thread default stream are not safe to read from another thread.
+            Self::Cuda(number) => Device::new_cuda_with_stream(number).map_err(|error| DecodeError::Device {
+                device: self.to_string(),
+                reason: error.to_string().lines().next().unwrap_or_default().to_owned(),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+impl FromStr for DeviceName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.strip_prefix("cuda").map(|rest| rest.strip_prefix(':').unwrap_or("0"));
+        match (text, number.map(str::parse)) {
+            ("cpu", _) => Ok(Self::Cpu),
+            (_, Some(Ok(number))) => Ok(Self::Cuda(number)),
+            _ => Err("must be cpu, cuda or cuda:N".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for NumberType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
+
+impl FromStr for NumberType {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::F32, Self::F16, Self::Bf16];
+        all.into_iter()
+            .find(|known| known.to_string() == text)
+            .ok_or_else(|| "must be f32, f16 or bf16".to_owned())
+    }
+}

@@ -1,0 +1,191 @@
+//! The decoding loop: many rows over few slots, each at its own position.
+
+use super::{
+    DecodeError, LanguageModel, Packed, Wanted,
+    guide::{Columns, Guide},
+    sampler::{Candidate, Draw, Sampler},
+    watch::Watch,
+};
+use crate::{
+    primitives::TokenId,
+    trace::{SpanArgs, SpanKind},
+};
+
+/// One row to decode.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    /// Its number in the whole run, by which its draws are made.
+    pub(super) row: u64,
+    pub(super) prompt: Vec<TokenId>,
+    pub(super) guide: Guide,
+    /// Tokens after which it is stopped, finished or not.
+    pub(super) longest: usize,
+}
+
+/// What a row said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Its number in the whole run.
+    pub row: u64,
+    /// Its tokens, the end-of-sequence token included.
+    pub tokens: Vec<TokenId>,
+    /// The forward passes that it took part in, that of its prompt included.
+    pub passes: u32,
+    /// Whether it came to an end; else it was stopped.
+    pub finished: bool,
+}
+
+/// What all rows said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Decoded {
+    /// By row.
+    pub(super) outputs: Vec<Output>,
+    /// Forward passes of the model, each over all rows of its batch.
+    pub(super) passes: u32,
+}
+
+/// A row in its slot.
+struct Row {
+    job: Job,
+    output: Output,
+    /// The tokens that the model has not read yet.
+    unread: Vec<TokenId>,
+    /// The number of tokens that it has.
+    read: usize,
+    /// What the last pass chose.
+    chosen: Option<TokenId>,
+}
+
+/// Decodes jobs.
+pub(super) struct Engine<'e, 'r> {
+    pub(super) model: &'e mut dyn LanguageModel,
+    pub(super) columns: Columns<'e>,
+    pub(super) sampler: Sampler,
+    pub(super) watch: &'e mut Watch<'r>,
+}
+
+impl Engine<'_, '_> {
+    /// Decodes all jobs. A row that ends leaves its slot, and the next job takes it with its prompt in the next pass.
+    pub(super) fn decode(
+        &mut self,
+        jobs: impl IntoIterator<Item = Job>,
+        mut finished: impl FnMut(),
+    ) -> Result<Decoded, DecodeError> {
+        let mut waiting = jobs.into_iter();
+        let mut slots: Vec<Option<Row>> = Vec::new();
+        slots.resize_with(self.model.slots(), || None);
+        let mut decoded = Decoded::default();
+        let mut packed = Packed::default();
+        let mut candidates: Vec<Vec<Candidate>> = vec![Vec::new(); slots.len()];
+        loop {
+            let begun = self.watch.begin();
+            for slot in &mut slots {
+                // A text without any choice is finished before it needs its slot.
+                while slot.is_none() {
+                    let Some(job) = waiting.next() else { break };
+                    match Row::of(job)? {
+                        Seat::Row(row) => *slot = Some(row),
+                        Seat::Finished(output) => {
+                            decoded.outputs.push(output);
+                            finished();
+                        }
+                    }
+                }
+            }
+            packed.clear();
+            for (slot, row) in slots.iter().enumerate() {
+                if let Some(row) = row {
+                    packed.push(slot, row.read, &row.unread, Wanted::Last);
+                }
+            }
+            if packed.runs().is_empty() {
+                break;
+            }
+            decoded.passes += 1;
+            let (rows, tokens) = (packed.runs().len() as u32, packed.tokens().len() as u32);
+            let args = SpanArgs { pass: decoded.passes, rows, tokens };
+            self.watch.end(begun, SpanKind::Append, args);
+
+            let begun = self.watch.begin();
+            let logits = self.model.forward(&packed)?;
+            let prompts = packed.runs().iter().all(|run| run.position == 0);
+            self.watch.end(begun, if prompts { SpanKind::Prefill } else { SpanKind::Forward }, args);
+
+            let begun = self.watch.begin();
+            for (run, logits) in packed.runs().iter().zip(logits.rows()) {
+                if let Some(row) = &slots[run.slot] {
+                    row.job.guide.allow(logits, self.columns, &mut candidates[run.slot]);
+                }
+            }
+            self.watch.end(begun, SpanKind::Mask, args);
+
+            let begun = self.watch.begin();
+            for (row, candidates) in slots.iter_mut().zip(&mut candidates) {
+                if let Some(row) = row {
+                    row.chosen = self.sampler.choose(candidates, row.draw());
+                }
+            }
+            self.watch.end(begun, SpanKind::Sample, args);
+
+            let begun = self.watch.begin();
+            for slot in &mut slots {
+                if let Some(row) = slot
+                    && row.take_chosen()?
+                {
+                    decoded.outputs.extend(slot.take().map(|row| row.output));
+                    finished();
+                }
+            }
+            self.watch.end(begun, SpanKind::Matcher, args);
+        }
+        decoded.outputs.sort_by_key(|output| output.row);
+        Ok(decoded)
+    }
+}
+
+enum Seat {
+    Row(Row),
+    Finished(Output),
+}
+
+impl Row {
+    /// The row of a job, its first forced tokens behind its prompt; or its output, if they are all there is.
+    fn of(job: Job) -> Result<Seat, DecodeError> {
+        let output = Output { row: job.row, tokens: Vec::new(), passes: 0, finished: false };
+        let mut row = Self { unread: job.prompt.clone(), job, output, read: 0, chosen: None };
+        Ok(if row.take_forced()? { Seat::Finished(row.output) } else { Seat::Row(row) })
+    }
+
+    /// Where its next token is chosen.
+    fn draw(&self) -> Draw {
+        Draw { row: self.job.row, place: self.output.tokens.len() as u64 }
+    }
+
+    /// Takes the token that was chosen in a pass, and what must follow it. Returns whether the row ends.
+    fn take_chosen(&mut self) -> Result<bool, DecodeError> {
+        self.output.passes += 1;
+        self.read += self.unread.len();
+        self.unread.clear();
+        let Draw { row, place } = self.draw();
+        let chosen = self.chosen.take().ok_or(DecodeError::NoCandidate { row, place })?;
+        Ok(self.say(chosen)? || self.take_forced()? || self.output.tokens.len() >= self.job.longest)
+    }
+
+    fn take_forced(&mut self) -> Result<bool, DecodeError> {
+        let mut forced = Vec::new();
+        self.job.guide.forced(&mut forced);
+        for token in forced {
+            if self.say(token)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn say(&mut self, token: TokenId) -> Result<bool, DecodeError> {
+        self.output.finished = self.job.guide.take(token)?;
+        self.output.tokens.push(token);
+        self.unread.push(token);
+        Ok(self.output.finished)
+    }
+}

@@ -1,0 +1,82 @@
+//! The ways to hold a model to its molecule, or not.
+
+use std::{fmt, str::FromStr};
+
+/// What holds a model to its molecule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Strategy {
+    /// Nothing.
+    None,
+    /// A position template of `0.0000,0.0000,0.0000`; at FREE positions brackets and added tokens are blocked.
+    Blocklist,
+    /// A position template of `0.000,0.000,0.000`; at FREE positions digits and some punctuation are allowed.
+    Allowlist,
+    /// As [`Strategy::Blocklist`], with the placeholder of least expected cost.
+    Adaptive,
+    /// The exact template; every token is sampled under its mask.
+    Mask,
+    /// The exact template; tokens without a choice are read in the pass of the token before them.
+    Forced,
+    /// As [`Strategy::Forced`], with logits of the token alphabet only.
+    Restricted,
+}
+
+impl Strategy {
+    /// All of them, those without templates first.
+    pub const ALL: [Self; 7] = [
+        Self::None,
+        Self::Blocklist,
+        Self::Allowlist,
+        Self::Adaptive,
+        Self::Mask,
+        Self::Forced,
+        Self::Restricted,
+    ];
+
+    /// The name of the strategy.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Blocklist => "blocklist",
+            Self::Allowlist => "allowlist",
+            Self::Adaptive => "adaptive",
+            Self::Mask => "mask",
+            Self::Forced => "forced",
+            Self::Restricted => "restricted",
+        }
+    }
+
+    /// Whether its outputs are texts of the exact template and nothing else.
+    #[must_use]
+    pub fn is_exact(self) -> bool {
+        matches!(self, Self::Mask | Self::Forced | Self::Restricted)
+    }
+
+    /// Whether it counts positions of a placeholder.
+    #[must_use]
+    pub fn is_positional(self) -> bool {
+        matches!(self, Self::Blocklist | Self::Allowlist | Self::Adaptive)
+    }
+
+    /// Whether tokens without a choice cost no pass of their own.
+    #[must_use]
+    pub fn forces(self) -> bool {
+        matches!(self, Self::Forced | Self::Restricted)
+    }
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Strategy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|strategy| strategy.name() == text);
+        known.ok_or_else(|| format!("must be one of {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
