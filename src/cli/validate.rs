@@ -187,7 +187,9 @@ impl ValidateArgs {
         };
         match global.format {
             Format::Json => output::print_json(&validated)?,
-            Format::Text | Format::Markdown => output::print(&render(&validated, global.format))?,
+            Format::Text | Format::Markdown | Format::Jsonl => {
+                output::print(&render(&validated, global.format))?
+            }
         }
         let skipped = self.corpus.strict && input.skipped > 0;
         Ok(if good && !skipped { ExitStatus::Success } else { ExitStatus::Failure })
