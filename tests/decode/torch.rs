@@ -19,7 +19,7 @@ fn logits_are_those_of_transformers() {
         let theirs: Vec<Vec<Vec<f32>>> = fixture["logits"].to_vec3().unwrap();
         let largest = theirs.iter().flatten().flatten().fold(0.0_f32, |largest, logit| largest.max(logit.abs()));
         let mut model = decoder(&folder, 2, 128);
-        let mut seen = vec![Vec::new(), Vec::new()];
+        let mut seen = [Vec::new(), Vec::new()];
         for (slot, tokens) in tokens.iter().enumerate() {
             let ours = one_shot(&mut model, slot, &ids(tokens.iter().copied()));
             assert!(crate::checkpoint::difference(&ours, &theirs[slot]) < 1e-4 * largest, "{family}");
