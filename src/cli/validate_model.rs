@@ -4,21 +4,23 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use tempfile::TempDir;
 
+use super::corpus::added_tokens;
 use crate::{
     decode::{
         Adversary, DecodeError, Decoder, DeviceName, LanguageModel, ModelConfig, NumberType, Weights, Wish,
     },
     primitives::TokenId,
     text::NumberFormat,
-    tokenizer::{AddedTokens, Tokenizer, TokenizerSource},
+    tokenizer::{Tokenizer, TokenizerSource},
 };
 
 /// Which model, where, and in which numbers.
 #[derive(Debug, Args)]
 pub(super) struct ModelArgs {
-    /// A model folder (config.json, safetensors, tokenizer.json), `tiny` for the one in models/tiny, `random` for random
-    /// weights, or an adversary: anything, brackets, letters, endless, end.
+    /// A model folder (config.json, safetensors, tokenizer.json), `tiny` for the one that is compiled in, `random` for
+    /// random weights, or an adversary: anything, brackets, letters, endless, end.
     #[arg(long, value_name = "FOLDER|NAME", default_value = "tiny")]
     model: String,
     /// The tokenizer, where it is not the model folder's own; `random` and adversaries take qwen3 without one.
@@ -49,9 +51,31 @@ pub(super) struct ModelSource<'a> {
 }
 
 enum Kind {
-    Folder { folder: PathBuf, config: ModelConfig },
+    Folder { folder: PathBuf, config: ModelConfig, _unpacked: Option<TempDir> },
     Random,
     Adversary(Wish),
+}
+
+/// The name of the model that is compiled in.
+const TINY: &str = "tiny";
+
+/// Its folder, as any other model's.
+const TINY_FILES: [(&str, &[u8]); 4] = [
+    ("config.json", include_bytes!("../../models/tiny/config.json")),
+    ("model.safetensors", include_bytes!("../../models/tiny/model.safetensors")),
+    ("tokenizer.json", include_bytes!("../../models/tiny/tokenizer.json")),
+    ("tokenizer_config.json", include_bytes!("../../models/tiny/tokenizer_config.json")),
+];
+
+/// Puts the model that is compiled in where a folder can be read, for as long as it is needed.
+fn unpack_tiny() -> Result<TempDir> {
+    let unpacked = tempfile::tempdir().context("cannot unpack the model that is compiled in")?;
+    let folder = unpacked.path().join(TINY);
+    std::fs::create_dir(&folder)?;
+    for (name, bytes) in TINY_FILES {
+        std::fs::write(folder.join(name), bytes)?;
+    }
+    Ok(unpacked)
 }
 
 /// Decides random weights and the dice of adversaries.
@@ -67,28 +91,28 @@ impl ModelArgs {
             (_, Some(wish)) => Kind::Adversary(wish),
             ("random", _) => Kind::Random,
             (name, _) => {
-                let folder = if name == "tiny" { PathBuf::from("models/tiny") } else { PathBuf::from(name) };
+                let unpacked = (name == TINY).then(unpack_tiny).transpose()?;
+                let folder = unpacked.as_ref().map_or(PathBuf::from(name), |tiny| tiny.path().join(TINY));
                 ensure!(
                     folder.is_dir(),
                     "there is no model folder {}; `--model random` and the adversaries need none",
                     folder.display()
                 );
                 let config = ModelConfig::read(&folder)?;
-                Kind::Folder { folder, config }
+                Kind::Folder { folder, config, _unpacked: unpacked }
             }
         };
-        let overlays: Vec<AddedTokens> =
-            self.added_tokens.iter().map(AddedTokens::read).collect::<Result<_, _>>()?;
+        let overlays = added_tokens(&self.added_tokens)?;
         let source = match (&self.tokenizer, &kind) {
             (Some(source), _) => source.clone(),
             (None, Kind::Folder { folder, .. }) => TokenizerSource::Folder(folder.clone()),
             (None, _) => "qwen3".parse()?,
         };
         let tokenizer = source.load(&overlays)?;
-        if let Kind::Folder { folder, config } = &kind {
+        if let Kind::Folder { folder, config, .. } = &kind {
             check_rows(&tokenizer, config).with_context(|| format!("{} does not fit", folder.display()))?;
         }
-        let number_format = if self.model == "tiny" { Some(NumberFormat::trimmed(4)) } else { None };
+        let number_format = if self.model == TINY { Some(NumberFormat::trimmed(4)) } else { None };
         Ok(ModelSource { args: self, name: self.model.clone(), tokenizer, number_format, kind })
     }
 }
@@ -120,7 +144,7 @@ impl ModelSource<'_> {
                 let config = ModelConfig::small(rows(&self.tokenizer));
                 Box::new(Decoder::new(&config, Weights::random(SEED, &device, dtype), slots, context)?)
             }
-            Kind::Folder { folder, config } => {
+            Kind::Folder { folder, config, .. } => {
                 let weights = Weights::read(folder, &device, dtype)?;
                 Box::new(Decoder::new(config, weights, slots, context)?)
             }

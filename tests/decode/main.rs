@@ -6,5 +6,6 @@ mod checkpoint;
 mod cli;
 mod models;
 mod strategies;
+mod torch;
 #[cfg(feature = "twin")]
 mod twin;
