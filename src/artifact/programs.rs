@@ -152,6 +152,8 @@ impl<'b> Programs<'b> {
         for (last, bound) in last_rows.into_iter().zip(&bounds[1..]) {
             let last = last?;
             let next = &numbers[bound.1..];
+            let end = next.iter().position(|number| read(number) >= self.numbering.last);
+            let next = &next[..end.map_or(next.len(), |end| end + 1)];
             if !next.is_empty() && !numbers[last].iter().map(read).lt(next.iter().map(read)) {
                 return Err(fault("programs", "molecules do not ascend"));
             }

@@ -139,8 +139,10 @@ impl Tables {
         // Where a number may end, what may follow it is a choice unless the number must end and the literal is one.
         let ends_open =
             states.clone().any(|state| automaton.ends_number(state) && !automaton.edges(state).is_empty());
-        let roots =
-            self.literals.iter().flat_map(|literals| literals.roots.iter().copied()).chain([self.separator]);
+        // A literal that begins a text has no number before it.
+        let [_, behind_numbers @ ..] = &self.literals;
+        let roots = behind_numbers.iter().flat_map(|literals| literals.roots.iter().copied());
+        let roots = roots.chain([self.separator]);
         let chosen = states.filter(|&state| automaton.edges(state).len() > 1 || automaton.ends_number(state));
         let mut ids: Vec<TokenId> = chosen
             .chain(roots.filter(|&root| ends_open || automaton.edges(root).len() > 1))

@@ -52,7 +52,7 @@ impl<'t> Auditor<'t> {
         let end = self.options.eos.and_then(|eos| ids.iter().position(|&id| id == eos));
         let (body, behind) = ids.split_at(end.unwrap_or(ids.len()));
         let ended = self.options.eos.is_none() || end.is_some();
-        let padded = behind.iter().all(|&id| self.tokenizer.is_special(id) || Some(id) == self.options.eos);
+        let padded = behind.iter().all(|&id| self.is_padding(id));
         let tokens = body.len() + usize::from(end.is_some());
 
         let mut judgement = self.judge(expected, &self.generation(body), ended);
@@ -66,6 +66,12 @@ impl<'t> Auditor<'t> {
         }
         judgement.verdict = judgement.worst();
         judgement
+    }
+
+    /// Whether a token may stand behind the end of a sequence.
+    #[must_use]
+    pub fn is_padding(&self, id: TokenId) -> bool {
+        self.tokenizer.is_special(id) || Some(id) == self.options.eos
     }
 
     /// The molecule that the ids of a completion copy, whatever stands in its holes; `None` if they copy none.

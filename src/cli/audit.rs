@@ -195,8 +195,8 @@ impl Judge<'_> {
         let line: Line = serde_json::from_slice(line).map_err(|error| error.to_string())?;
         let smiles = match (&line.smiles, &line.name) {
             (Some(smiles), _) => Some(smiles),
-            (None, Some(name)) if !self.names.is_empty() => Some(
-                self.names.get(name).ok_or_else(|| format!("no molecule of the corpus is named {name:?}"))?,
+            (None, Some(name)) => Some(
+                self.names.get(name).ok_or_else(|| format!("no molecule of a --corpus is named {name:?}"))?,
             ),
             (None, _) => None,
         };
@@ -224,8 +224,9 @@ impl Judge<'_> {
                 let mut matcher = Matcher::new(template);
                 let taken = ids.iter().take_while(|&&id| matcher.advance(id).is_ok()).count();
                 // Behind the end, padding may stand.
-                let accepted = matcher.is_finished() && taken as u64 == judgement.tokens;
-                if accepted && !judgement.is_valid() || !matcher.is_finished() && judgement.is_valid() {
+                let special = |&id: &TokenId| self.auditor.is_padding(id);
+                let accepted = matcher.is_finished() && ids[taken..].iter().all(special);
+                if accepted != judgement.is_valid() {
                     return Err(anyhow!(
                         "the artifact and the tokenizer do not agree ({}): run `tplc check --exhaustive` and report it",
                         judgement.fault.as_deref().unwrap_or("valid, but refused")

@@ -134,6 +134,9 @@ impl BuildArgs {
         for path in &outputs {
             output::check_folder(path)?;
         }
+        for [_, manifest] in &paths {
+            output::check_manifest(manifest)?;
+        }
         output::check_distinct(&outputs, corpus.names().map(|name| Path::new(name.as_ref())))?;
 
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build()?;

@@ -77,7 +77,8 @@ impl CheckArgs {
     fn judge(&self, tables: &Arc<Tables>, global: &GlobalArgs, answer: &mut Answer) -> Result<()> {
         let tokenizer = self.load(tables)?;
         answer.tokenizer = Some(tokenizer.name().to_owned());
-        let proven = match self.exhaustive {
+        // Without a literal there is no text to try.
+        let proven = match self.exhaustive && answer.molecules != Some(0) {
             false => same_tokenizer(tables, &tokenizer).map(|()| None),
             true => {
                 let (bar, moved) = Bar::of_share(global, "proving".to_owned());
@@ -127,6 +128,7 @@ fn render(answer: &Answer) -> String {
             count(proof.literals),
             count(proof.number_paths)
         ),
+        None if answer.molecules == Some(0) => "there is nothing to prove".to_owned(),
         None => "not proven again: --exhaustive tries everything".to_owned(),
     };
     format!(

@@ -62,7 +62,7 @@ impl CorpusArgs {
             Some(path) => Some((path.clone(), output::WholeFile::create(path)?)),
             None => None,
         };
-        Ok(Rejects { kept, told: 0, quiet: global.quiet, bar })
+        Ok(Rejects { kept, hint: true, told: 0, quiet: global.quiet, bar })
     }
 }
 
@@ -72,6 +72,8 @@ const TOLD: u64 = 10;
 /// Tells of skipped rows, and keeps them.
 pub(super) struct Rejects<'b> {
     kept: Option<(PathBuf, output::WholeFile)>,
+    /// Whether they could be kept.
+    hint: bool,
     told: u64,
     quiet: bool,
     bar: &'b Bar,
@@ -97,17 +99,18 @@ impl Progress for Rejects<'_> {
 impl<'b> Rejects<'b> {
     /// Tells of skipped rows and keeps none.
     pub(super) fn told(global: &GlobalArgs, bar: &'b Bar) -> Self {
-        Self { kept: None, told: 0, quiet: global.quiet, bar }
+        Self { kept: None, hint: false, told: 0, quiet: global.quiet, bar }
     }
 
     pub(super) fn close(self, input: &InputCounts) -> Result<()> {
         let skipped = input.skipped;
         if skipped > 0 && !self.quiet {
             let hint = match &self.kept {
-                Some((path, _)) => format!("kept in {}", path.display()),
-                None => "keep them with --rejects FILE".to_owned(),
+                Some((path, _)) => format!("; kept in {}", path.display()),
+                None if self.hint => "; keep them with --rejects FILE".to_owned(),
+                None => String::new(),
             };
-            self.bar.line(&format!("{skipped} of {} rows skipped; {hint}", input.rows));
+            self.bar.line(&format!("{skipped} of {} rows skipped{hint}", input.rows));
         }
         if let Some((_, file)) = self.kept {
             file.finish()?;

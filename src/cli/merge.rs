@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 
 use super::{
@@ -73,6 +73,12 @@ impl MergeArgs {
             .collect::<Result<_>>()?;
         let bytes = merge(&parts)?;
         let artifact = Artifact::from_bytes(bytes.as_slice())?;
+        ensure!(
+            path.extension().is_some_and(|extension| extension == "tplc"),
+            "{} does not end in .tplc, as an artifact does",
+            path.display()
+        );
+        output::check_manifest(&path.with_extension("ron"))?;
         let parts: Option<Vec<Manifest>> = self.files.iter().map(|path| read_manifest(path)).collect();
         let manifest = Manifest::of_merged(&artifact, parts.as_deref());
         drop(artifact);

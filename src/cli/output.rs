@@ -9,6 +9,8 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
+use crate::template::Manifest;
+
 /// Prints to standard output.
 pub(super) fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
@@ -78,6 +80,14 @@ pub(super) fn write_all_whole(files: &[(&Path, &[u8])]) -> Result<()> {
     };
     let written: Vec<WholeFile> = files.iter().map(write).collect::<Result<_>>()?;
     written.into_iter().try_for_each(WholeFile::finish)
+}
+
+/// Checks that a manifest would replace nothing but a manifest: a `.ron` file of the same name may well be one's own.
+pub(super) fn check_manifest(path: &Path) -> Result<()> {
+    let manifest = |text: String| Manifest::from_ron(&text).is_ok();
+    let ours = !path.exists() || std::fs::read_to_string(path).is_ok_and(manifest);
+    ensure!(ours, "{}: there is a file of that name which is no manifest", cannot_write(path));
+    Ok(())
 }
 
 /// Checks before long work that its result will have a folder to go to.

@@ -74,6 +74,10 @@ pub struct Matcher {
     forcing: bool,
 }
 
+/// Tokens that room is reserved for: those of a molecule of some 2,600 atoms. A longer one, or a file that claims one,
+/// takes more when it comes to it.
+const MOST_RESERVED: usize = 1 << 16;
+
 /// Where in its text a matcher is: a state, and how many numbers are complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
@@ -109,7 +113,7 @@ impl Matcher {
     #[must_use]
     pub fn new(template: Template) -> Self {
         let at = Place { state: template.start(), number: 0 };
-        let most = template.tokens_left(at.state, 0).max as usize;
+        let most = (template.tokens_left(at.state, 0).max as usize).min(MOST_RESERVED);
         Self { template, at, behind: Vec::with_capacity(most), forcing: true }
     }
 

@@ -88,6 +88,12 @@ pub enum CertificateError {
         /// Texts, or their spellings.
         texts: u64,
     },
+    /// A literal leads to other numbers than the separator does, behind which all are tried.
+    #[error("the literal {literal:?} leads to other numbers than those behind a separator")]
+    OtherNumbers {
+        /// The literal.
+        literal: String,
+    },
     /// The tables cannot be tried: their number format is unknown here, or too wide.
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -192,8 +198,14 @@ fn count_paths(
         if paths == texts { Ok(()) } else { Err(CertificateError::Paths { what: what(), paths, texts }) }
     };
     expect(tables.separator, with_number(b","), &|| "the separator and the number behind it".to_owned())?;
+    // Numbers are tried in full behind few literals: all others must lead to the same.
+    let entries = entered(tables, tables.separator);
+    let numbers = first_states(tables, tables.separator, &entries);
     for (place, literals) in LiteralPlace::ALL.into_iter().zip(&tables.literals) {
         for (literal, root) in literals.iter() {
+            if place != LiteralPlace::Last && first_states(tables, root, &entries) != numbers {
+                return Err(CertificateError::OtherNumbers { literal: literal.to_owned() });
+            }
             let mut copy = match (place, &words) {
                 (LiteralPlace::First, Some(_)) => prefix(tokenizer, &tables.header.prompt, literal)?,
                 _ => Vec::new(),
@@ -205,6 +217,34 @@ fn count_paths(
         }
     }
     Ok(paths[tables.separator.index()])
+}
+
+/// The states of numbers behind their first token, from `root` on. Where a number may begin at the end of a literal or go
+/// on from a sign, the first token leads out of the literal or out of one of `entries`, states in which a number begins.
+fn first_states(tables: &Tables, root: StateId, entries: &BTreeSet<StateId>) -> BTreeSet<StateId> {
+    let targets = |state| tables.automaton.edges(state).iter().map(|(_, target)| target.state);
+    let entered = entered(tables, root).into_iter();
+    entered
+        .flat_map(|state| match entries.contains(&state) {
+            true => targets(state).collect(),
+            false => vec![state],
+        })
+        .collect()
+}
+
+/// The states of numbers that are entered from `root`, without going through others.
+fn entered(tables: &Tables, root: StateId) -> BTreeSet<StateId> {
+    let (mut entered, mut seen, mut open) = (BTreeSet::new(), BTreeSet::new(), vec![root]);
+    while let Some(state) = open.pop() {
+        for (_, target) in tables.automaton.edges(state).iter() {
+            if target.state.0 < tables.number_states {
+                entered.insert(target.state);
+            } else if seen.insert(target.state) {
+                open.push(target.state);
+            }
+        }
+    }
+    entered
 }
 
 /// The first numbers that begin or end as none before them: an opening and a digit, a point or none and a digit.

@@ -57,6 +57,12 @@ pub enum TemplateError {
         /// The text.
         text: String,
     },
+    /// The format writes no number.
+    #[error("number format {format} writes no number: its range lies between those that it can write")]
+    NoNumber {
+        /// The format.
+        format: NumberFormat,
+    },
     /// The format has too many digits to try all numbers.
     #[error("number format {format} has more than {most} {digits}: exact templates are built for fewer")]
     TooManyDigits {

@@ -47,7 +47,7 @@ impl NumberLanguage {
     /// The numbers that `format` writes.
     ///
     /// # Errors
-    /// [`TemplateError::TooManyDigits`] if there are too many to try them all.
+    /// [`TemplateError::TooManyDigits`] if there are too many to try them all, [`TemplateError::NoNumber`] if there is none.
     pub fn new(format: &NumberFormat) -> Result<Self, TemplateError> {
         for (digits, count, most) in [
             ("decimals", format.decimals, MOST_DECIMALS),
@@ -67,6 +67,9 @@ impl NumberLanguage {
             for whole in 0..10u32.pow(u32::from(format.integer_digits)) {
                 language.add(format, sign, negative, whole);
             }
+        }
+        if language.openings.is_empty() {
+            return Err(TemplateError::NoNumber { format: *format });
         }
         language.openings.sort_by(|a, b| a.text.cmp(&b.text));
         Ok(language)

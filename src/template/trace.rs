@@ -118,34 +118,41 @@ pub fn snapshot<'m, D: AsRef<[u8]>>(
 pub fn spell(template: &Template, text: &str) -> Option<Vec<TokenId>> {
     let mut matcher = Matcher::new(template.clone());
     let mut ids = Vec::new();
-    let found = spell_on(&mut matcher, text, &mut ids);
-    found.then_some(ids)
-}
-
-/// Tries each token that the text goes on with. A wrong one is found out within a number or a literal.
-fn spell_on(matcher: &mut Matcher, rest: &str, ids: &mut Vec<TokenId>) -> bool {
-    if matcher.is_finished() {
-        return rest.is_empty();
-    }
-    let choices: Vec<TokenId> = matcher.mask_row().iter().collect();
-    let tables = std::sync::Arc::clone(matcher.template().tables());
-    for id in choices {
-        let ends = tables.header.eos == Some(id) && rest.is_empty();
-        let text = tables.tokens.text(id).unwrap_or_default();
-        // SentencePiece marks the start of a text with a space that is not in it.
-        let text = if ids.is_empty() { text.trim_start_matches(['▁', ' ']) } else { text };
-        let next = if ends { Some(rest) } else { rest.strip_prefix(text).filter(|_| !text.is_empty()) };
-        let Some(next) = next else { continue };
-        if matcher.advance(id).is_ok() {
-            ids.push(id);
-            if spell_on(matcher, next, ids) {
-                return true;
+    // For each token so far, and the next: what is left of the text, and the choices not tried yet. A wrong one is found out
+    // within a number or a literal.
+    let mut tries = vec![(text, matcher.mask_row().iter().collect::<Vec<_>>().into_iter())];
+    while let Some((rest, choices)) = tries.last_mut() {
+        if matcher.is_finished() && rest.is_empty() {
+            return Some(ids);
+        }
+        let rest = *rest;
+        let next = choices.find_map(|id| Some((id, behind(template, rest, id, ids.is_empty())?)));
+        match next {
+            Some((id, rest)) if matcher.advance(id).is_ok() => {
+                ids.push(id);
+                tries.push((rest, matcher.mask_row().iter().collect::<Vec<_>>().into_iter()));
             }
-            ids.pop();
-            matcher.rollback(1);
+            Some(_) => {}
+            None => {
+                tries.pop();
+                ids.pop();
+                matcher.rollback(1);
+            }
         }
     }
-    false
+    None
+}
+
+/// What is left of a text behind a token, if it begins with that.
+fn behind<'t>(template: &Template, text: &'t str, id: TokenId, first: bool) -> Option<&'t str> {
+    let tables = template.tables();
+    if tables.header.eos == Some(id) && text.is_empty() {
+        return Some(text);
+    }
+    let token = tables.tokens.text(id)?;
+    // SentencePiece marks the start of a text with a space that is not in it.
+    let token = if first { token.trim_start_matches(['▁', ' ']) } else { token };
+    text.strip_prefix(token).filter(|_| !token.is_empty())
 }
 
 /// The automaton of numbers and of the separator between them, as Graphviz: `dot -Tsvg`.

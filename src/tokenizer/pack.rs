@@ -34,7 +34,10 @@ pub fn pack(tokenizer_json: &Value) -> Result<Vec<u8>, String> {
         "packed".to_owned(),
         json!({ "base": base.into_iter().collect::<Vec<_>>(), "merges_as_pairs": merges_as_pairs }),
     );
-    let header = serde_json::to_vec(&Value::Object(header)).map_err(|error| error.to_string())?;
+    let mut header = Value::Object(header);
+    // Another crate's features may make serde_json keep the order of the input.
+    header.sort_all_objects();
+    let header = serde_json::to_vec(&header).map_err(|error| error.to_string())?;
     let mut columns = [Vec::new(), Vec::new(), Vec::new()];
     let [left_column, right_column, made_column] = &mut columns;
     let mut last = 0_i64;

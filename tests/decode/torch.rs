@@ -14,10 +14,12 @@ const FOLDER: &str = "tests/decode/torch";
 fn logits_are_those_of_transformers() {
     for family in FAMILIES {
         let folder = Path::new(FOLDER).join(family);
-        let fixture = candle_core::safetensors::load(folder.join("logits.safetensors"), &Device::Cpu).unwrap();
+        let fixture =
+            candle_core::safetensors::load(folder.join("logits.safetensors"), &Device::Cpu).unwrap();
         let tokens: Vec<Vec<u32>> = fixture["tokens"].to_vec2().unwrap();
         let theirs: Vec<Vec<Vec<f32>>> = fixture["logits"].to_vec3().unwrap();
-        let largest = theirs.iter().flatten().flatten().fold(0.0_f32, |largest, logit| largest.max(logit.abs()));
+        let largest =
+            theirs.iter().flatten().flatten().fold(0.0_f32, |largest, logit| largest.max(logit.abs()));
         let mut model = decoder(&folder, 2, 128);
         let mut seen = [Vec::new(), Vec::new()];
         for (slot, tokens) in tokens.iter().enumerate() {
@@ -30,7 +32,12 @@ fn logits_are_those_of_transformers() {
             for (slot, run) in [(1, 3), (0, 7)] {
                 let end = (at[slot] + run).min(tokens[slot].len());
                 if end > at[slot] {
-                    packed.push(slot, at[slot], &ids(tokens[slot][at[slot]..end].iter().copied()), Wanted::All);
+                    packed.push(
+                        slot,
+                        at[slot],
+                        &ids(tokens[slot][at[slot]..end].iter().copied()),
+                        Wanted::All,
+                    );
                     at[slot] = end;
                 }
             }

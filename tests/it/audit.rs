@@ -156,6 +156,7 @@ fn audit_on_the_command_line() {
     let good = Oracle::with_options(&tokenizer, &options)
         .encode("[C]<5.799,-0.2748,-0.9587>=[O]<1,0,-2.5>")
         .unwrap();
+    let good_ids: Vec<u32> = good.iter().map(|id| id.0).collect();
     let mut split = good.clone();
     // `[C` as two tokens.
     split.splice(0..1, [58, 34].map(TokenId));
@@ -163,6 +164,9 @@ fn audit_on_the_command_line() {
         let ids: Vec<u32> = ids.iter().map(|id| id.0).collect();
         lines + &serde_json::json!({ "ids": ids, "name": "methanal" }).to_string() + "\n"
     });
+    // A valid generation, and more behind its end.
+    let behind: Vec<u32> = good_ids.iter().copied().chain([15]).collect();
+    ids += &(serde_json::json!({ "ids": behind }).to_string() + "\n");
     ids += "{\"ids\": [1], \"name\": \"nobody\"}\n{\"text\": 7}\n{}\n";
     std::fs::write(here.path().join("ids.jsonl"), ids).unwrap();
     std::fs::write(here.path().join("names.smi"), "C=O methanal\n").unwrap();

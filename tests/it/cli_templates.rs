@@ -91,6 +91,27 @@ fn same_bytes_by_any_way() {
     golden::check("cli", "merge_artifacts_faults", faults.join("\n"));
 }
 
+/// A manifest replaces nothing but a manifest, and an artifact is called as one.
+#[test]
+fn own_files_are_not_replaced() {
+    let here = folder();
+    fs::write(here.path().join("tags.ron"), "(prompt: None, completion: None)").unwrap();
+    let one = build(&["--corpus", "reference:g2", "--output", "one.tplc"]);
+    assert_eq!(run(here.path(), &one, "").0, 0);
+    let shown = [
+        tplc(here.path(), &build(&["--tags", "tags.ron", "--output", "tags.tplc"])),
+        tplc(here.path(), &["merge", "one.tplc", "one.tplc", "--output", "out.ron"]),
+        tplc(here.path(), &["merge", "one.tplc", "one.tplc", "--output", "tags.tplc"]),
+        tplc(
+            here.path(),
+            &build(&["--corpus", "reference:g2", "--shard", "2/1000", "--output", "none.tplc"]),
+        ),
+        tplc(here.path(), &["check", "none.tplc", "--exhaustive"]),
+    ];
+    assert_eq!(fs::read_to_string(here.path().join("tags.ron")).unwrap(), "(prompt: None, completion: None)");
+    golden::check("cli", "own_files", shown.join("\n"));
+}
+
 /// A build that is killed leaves the artifact that was there, whole.
 #[test]
 fn killed_builds_leave_what_was_there() {

@@ -44,7 +44,7 @@ const ONLY: [(&str, &[&str]); 12] = [
     ("chematic", &["corpus/"]),
     ("aho_corasick", &["text/tags.rs", "drift/processors.rs", "trace/patterns.rs"]),
     ("memmap2", &["artifact/read.rs"]),
-    ("safetensors::", &["cli/export/tensors.rs"]),
+    ("safetensors::", &["cli/export/tensors.rs", "decode/weights.rs"]),
     ("zip::", &["cli/export/npz.rs"]),
     ("candle", &["decode/"]),
     ("clap", &["cli/"]),

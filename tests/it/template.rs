@@ -430,6 +430,12 @@ fn certificates_fail_where_tables_are_wrong() {
     let mut wrong = (**artifact(&llama, format, &Tags::none(), &["CC=O"]).tables()).clone();
     wrong.header.fingerprint = qwen.fingerprint().0;
     faults.push(certify(&wrong.into(), &qwen, &|_| {}).unwrap_err().to_string());
+    // A format in which nothing can be written.
+    let nothing = TemplateOptions {
+        format: "(decimals: 1, range: (0.01, 0.05))".parse().unwrap(),
+        ..TemplateOptions::default()
+    };
+    faults.extend(Compiler::new(&qwen, &nothing).err().map(|fault| fault.to_string()));
     golden::check("templates", "certificate_faults", faults.join("\n"));
 }
 
@@ -482,6 +488,48 @@ fn walk(artifact: &Artifact<&[u8]>, index: usize) {
         matcher.advance(id).unwrap();
     }
     assert!(matcher.is_finished());
+}
+
+/// Thousands of atoms are no deeper than one.
+#[test]
+fn long_molecules_are_spelled() {
+    let tokenizer = load("llama-3.1");
+    let artifact = artifact(&tokenizer, NumberFormat::fixed(4), &Tags::none(), &["CCC"]);
+    let shown = snapshot(&artifact, [("long", "C".repeat(20_000).as_str())]).unwrap();
+    assert!(shown.contains("× 19999"), "{}", &shown[..400.min(shown.len())]);
+}
+
+/// A part of the molecules that ends as the next begins is found at any number of threads.
+#[test]
+fn a_molecule_that_stands_twice_is_found_wherever_it_stands() {
+    let tokenizer = load("qwen3");
+    let format = "(integer_digits: 1, decimals: 1)".parse().unwrap();
+    let some = artifact(&tokenizer, format, &Tags::none(), &["C[13CH3]N"]);
+    let tables = some.tables();
+    let width = 24usize;
+    let inner = tables.literals[1].len() as u32;
+    assert_eq!(inner, 2);
+    // Rows of two literals each in 23 places: all different.
+    let row = |number: usize| -> Box<[u32]> {
+        let places = (0..width - 1).rev().map(|place| (number >> place & 1) as u32);
+        std::iter::once(0).chain(places).chain([0]).collect()
+    };
+    let rows = 49_152usize;
+    let bytes = tplc::artifact::write(tables, (0..rows).map(row));
+    assert!(Artifact::from_bytes(bytes.as_slice()).is_ok());
+    // The middle is where two threads part: put the row before it there again.
+    let mut twice = bytes.clone();
+    let (row_bytes, programs) =
+        ((width + 1) * 2, bytes.len() - 4 - (bytes.len() - 4 - rows * (width + 1) * 2) % 8);
+    let start = (0..8).map(|pad| programs - pad - rows * row_bytes).find(|&start| start % 8 == 0).unwrap();
+    let middle = start + rows / 2 * row_bytes;
+    let before = twice[middle - row_bytes..middle].to_vec();
+    twice[middle..middle + row_bytes].copy_from_slice(&before);
+    let body = twice.len() - 4;
+    let checksum = crc32fast::hash(&twice[..body]).to_le_bytes();
+    twice[body..].copy_from_slice(&checksum);
+    let fault = Artifact::from_bytes(twice.as_slice()).unwrap_err().to_string();
+    assert!(fault.contains("ascend") || fault.contains("twice"), "{fault}");
 }
 
 #[test]
