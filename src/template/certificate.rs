@@ -52,7 +52,7 @@ pub struct Certificate {
 pub enum CertificateError {
     /// The tables were built for another tokenizer.
     #[error(
-        "the artifact was built for tokenizer {built_name} ({built}), and {given_name} is {given}: use that tokenizer, or build again"
+        "the artifact was built for tokenizer {built_name} ({built}), and {given_name} is {given}: use that tokenizer, or build again\n  {difference}"
     )]
     OtherTokenizer {
         /// The name in the artifact.
@@ -63,6 +63,8 @@ pub enum CertificateError {
         given_name: String,
         /// The fingerprint of the given one.
         given: String,
+        /// What differs among the tokens that the artifact uses.
+        difference: String,
     },
     /// A text whose tokens are not accepted.
     #[error(
@@ -160,7 +162,31 @@ pub fn same_tokenizer(tables: &Tables, tokenizer: &Tokenizer) -> Result<(), Cert
         built: built.short(),
         given_name: tokenizer.name().to_owned(),
         given: given.short(),
+        difference: difference(tables, tokenizer),
     })
+}
+
+/// The tokens of the tables that the tokenizer writes otherwise, for people.
+fn difference(tables: &Tables, tokenizer: &Tokenizer) -> String {
+    let ids = tables.tokens.ids();
+    let others = ids.iter().filter_map(|&id| {
+        let (built, given) = (tables.tokens.text(id), tokenizer.token(id));
+        (built != given.as_deref()).then(|| {
+            let given = given.map_or_else(|| "not there".to_owned(), |given| format!("{given:?}"));
+            format!("{id} was {:?} and is {given}", built.unwrap_or_default())
+        })
+    });
+    let others: Vec<String> = others.collect();
+    match others.as_slice() {
+        [] => format!("its {} tokens are the same: merges, added tokens or normalization differ", ids.len()),
+        some => format!(
+            "of its {} tokens {} are others: {}{}",
+            ids.len(),
+            some.len(),
+            some[..some.len().min(3)].join(", "),
+            if some.len() > 3 { ", …" } else { "" }
+        ),
+    }
 }
 
 /// Counts the paths through each literal, and through the separator, with the number behind it; returns the latter.
