@@ -22,7 +22,7 @@ use super::{
 use crate::{
     artifact::{Artifact, Tables},
     corpus::{Corpus, CorpusOptions, Progress, Rejected},
-    decode::{LanguageModel, Prompt, Runner, Sampler, Sampling, Strategy, StrategyReport, Subject, Watch},
+    decode::{LanguageModel, Prompt, Run, Runner, Sampler, Sampling, Strategy, StrategyReport, Subject, Watch},
     drift::{Analysis, AnalysisOptions, CostModel, DEFAULT_PLACEHOLDERS, Report},
     template::{Compiler, TemplateOptions, same_tokenizer},
     text::NumberFormat,
@@ -65,6 +65,13 @@ pub(super) struct ValidateArgs {
     /// Rows side by side; when one ends, the next takes its place.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=4096))]
     batch: u64,
+    /// Let every strategy write the corpus's own coordinates, whatever it would choose, so that all do equal work: for
+    /// comparing times. Faults are then not seen.
+    #[arg(long)]
+    replay: bool,
+    /// Run each strategy so often behind one run to warm up, and tell the median time.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    repeat: Option<u64>,
     /// Divides the logits; 0 takes the likeliest token.
     #[arg(long, value_name = "T", default_value_t = 0.7, allow_negative_numbers = true)]
     temperature: f64,
@@ -101,6 +108,8 @@ struct Validated<'a> {
     molecules: u64,
     samples: u64,
     batch: u64,
+    replay: bool,
+    repeat: u64,
     sampling: Settings,
     alphabet: u64,
     tables_seconds: f64,
@@ -156,6 +165,7 @@ impl ValidateArgs {
         });
         let prompt = Prompt { bos: bos.transpose()?, tags: tags.prompt.clone() };
         let runner = Runner::new(&source.tokenizer, &tables, prompt, &placeholder)?;
+        let runner = if self.replay { runner.replaying() } else { runner };
         let context = runner.context(&subjects)?;
         let slots = self.batch.min(self.samples) as usize;
         let mut model = source.load(slots, context)?;
@@ -174,6 +184,8 @@ impl ValidateArgs {
             molecules: molecules.len() as u64,
             samples: self.samples,
             batch: self.batch,
+            replay: self.replay,
+            repeat: self.repeat.unwrap_or(0),
             sampling: Settings {
                 temperature: self.temperature,
                 top_p: self.top_p,
@@ -222,7 +234,14 @@ impl ValidateArgs {
             };
             let run = runner.run(strategy, model, sampler, subjects, &mut watch, finished);
             bar.finish();
-            let run = run.with_context(|| format!("cannot decode with strategy {strategy}"))?;
+            let failed = || format!("cannot decode with strategy {strategy}");
+            let run = run.with_context(failed)?;
+            // The first run warms up where more are asked for.
+            let again = (0..self.repeat.unwrap_or(0))
+                .map(|_| runner.run(strategy, model, sampler, subjects, &mut watch, || {}))
+                .collect::<Result<Vec<_>, _>>()
+                .with_context(failed)?;
+            let run = Run::median(again).unwrap_or(run);
             reports.push(runner.report(&run, subjects)?);
         }
         if let Some(path) = &self.trace {

@@ -142,14 +142,28 @@ impl ModelSource<'_> {
             Kind::Adversary(wish) => Box::new(Adversary::new(*wish, &self.tokenizer, SEED, slots, context)),
             Kind::Random => {
                 let config = ModelConfig::small(rows(&self.tokenizer));
-                Box::new(Decoder::new(&config, Weights::random(SEED, &device, dtype), slots, context)?)
+                decoder(&config, Weights::random(SEED, &device, dtype), slots, context)?
             }
             Kind::Folder { folder, config, .. } => {
                 let weights = Weights::read(folder, &device, dtype)?;
-                Box::new(Decoder::new(config, weights, slots, context)?)
+                decoder(config, weights, slots, context)?
             }
         })
     }
+}
+
+/// A decoder where its weights are.
+fn decoder(
+    config: &ModelConfig,
+    weights: Weights,
+    slots: usize,
+    context: usize,
+) -> Result<Box<dyn LanguageModel>> {
+    #[cfg(feature = "cuda")]
+    if weights.device().is_cuda() {
+        return Ok(Box::new(crate::decode::CudaDecoder::new(config, weights, slots, context)?));
+    }
+    Ok(Box::new(Decoder::new(config, weights, slots, context)?))
 }
 
 /// The rows that an embedding for the tokenizer needs.

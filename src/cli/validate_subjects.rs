@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 
 use super::corpus;
 use crate::{
-    corpus::{CorpusError, InputCounts, Progress, Record, Row, RowFault, for_each_row},
+    corpus::{CorpusError, InputCounts, Position, Progress, Record, Row, RowFault, for_each_row},
     decode::Subject,
     text::{EnrichedReader, Skeleton, Tags, TextError},
     tokenizer::Tokenizer,
@@ -16,7 +16,14 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Molecules {
     known: BTreeSet<(String, Skeleton)>,
-    all: Vec<(String, Skeleton)>,
+    all: Vec<Known>,
+}
+
+/// A molecule and its first coordinates, where it has any.
+struct Known {
+    smiles: String,
+    skeleton: Skeleton,
+    conformer: Option<Vec<Position>>,
 }
 
 impl Molecules {
@@ -37,9 +44,9 @@ impl Molecules {
                 Err(error) => Err(error),
             })
         };
-        for_each_row(records, pool, progress, read, |molecules: Vec<(String, Skeleton)>| {
+        for_each_row(records, pool, progress, read, |molecules: Vec<Known>| {
             for molecule in molecules {
-                if self.known.insert(molecule.clone()) {
+                if self.known.insert((molecule.smiles.clone(), molecule.skeleton.clone())) {
                     self.all.push(molecule);
                 }
             }
@@ -64,27 +71,29 @@ impl Molecules {
             false => row % molecules,
         };
         let subject = |row: u64| {
-            let (smiles, skeleton) = self.all[at(row) as usize].clone();
-            Subject { row, smiles, skeleton }
+            let Known { smiles, skeleton, conformer } = &self.all[at(row) as usize];
+            Subject { row, smiles: smiles.clone(), skeleton: skeleton.clone(), conformer: conformer.clone() }
         };
         (0..rows).map(subject).collect()
     }
 }
 
 /// The molecules of a row: one, or as many as it has enriched texts.
-fn molecules(row: &Row, reader: &EnrichedReader, tags: &Tags) -> Result<Vec<(String, Skeleton)>, TextError> {
+fn molecules(row: &Row, reader: &EnrichedReader, tags: &Tags) -> Result<Vec<Known>, TextError> {
     let completion = tags.completion.as_ref();
     match row {
-        Row::Molecule(molecule) => {
-            Ok(vec![(molecule.smiles.clone(), Skeleton::new(&molecule.smiles, completion)?)])
-        }
+        Row::Molecule(molecule) => Ok(vec![Known {
+            smiles: molecule.smiles.clone(),
+            skeleton: Skeleton::new(&molecule.smiles, completion)?,
+            conformer: molecule.conformers.first().cloned(),
+        }]),
         Row::Enriched(row) => {
             let read = |text: &String| {
                 let text = reader.read(text)?;
                 row.smiles.as_ref().map_or(Ok(()), |smiles| text.check_smiles(smiles))?;
                 let smiles = row.smiles.clone().unwrap_or_else(|| text.smiles());
                 let skeleton = Skeleton::new(&text.smiles(), completion)?;
-                Ok((smiles, skeleton))
+                Ok(Known { smiles, skeleton, conformer: Some(text.conformer()?) })
             };
             row.texts.iter().map(read).collect()
         }

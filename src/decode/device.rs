@@ -60,10 +60,15 @@ impl DeviceName {
                     .to_owned(),
             }),
             // A stream of its own: tensors of the per-thread default stream are not safe to read from another thread.
-            Self::Cuda(number) => Device::new_cuda_with_stream(number).map_err(|error| DecodeError::Device {
-                device: self.to_string(),
-                reason: error.to_string().lines().next().unwrap_or_default().to_owned(),
-            }),
+            Self::Cuda(number) => {
+                let device = Device::new_cuda_with_stream(number).map_err(|error| DecodeError::Device {
+                    device: self.to_string(),
+                    reason: error.to_string().lines().next().unwrap_or_default().to_owned(),
+                })?;
+                #[cfg(feature = "cuda")]
+                super::cuda::keep_to_one_stream(device.as_cuda_device()?);
+                Ok(device)
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The decoding loop: many rows over few slots, each at its own position.
 
+use std::sync::Arc;
+
 use super::{
     DecodeError, LanguageModel, Packed, Wanted,
     guide::{Columns, Guide},
@@ -20,6 +22,8 @@ pub(super) struct Job {
     pub(super) guide: Guide,
     /// Tokens after which it is stopped, finished or not.
     pub(super) longest: usize,
+    /// What it says whatever is chosen, where all strategies are to do equal work.
+    pub(super) script: Option<Arc<[TokenId]>>,
 }
 
 /// What a row said.
@@ -45,11 +49,11 @@ pub(super) struct Decoded {
 }
 
 /// A row in its slot.
-struct Row {
-    job: Job,
-    output: Output,
+pub(super) struct Row {
+    pub(super) job: Job,
+    pub(super) output: Output,
     /// The tokens that the model has not read yet.
-    unread: Vec<TokenId>,
+    pub(super) unread: Vec<TokenId>,
     /// The number of tokens that it has.
     read: usize,
     /// What the last pass chose.
@@ -143,14 +147,15 @@ impl Engine<'_, '_> {
     }
 }
 
-enum Seat {
+/// What a job begins as.
+pub(super) enum Seat {
     Row(Row),
     Finished(Output),
 }
 
 impl Row {
     /// The row of a job, its first forced tokens behind its prompt; or its output, if they are all there is.
-    fn of(job: Job) -> Result<Seat, DecodeError> {
+    pub(super) fn of(job: Job) -> Result<Seat, DecodeError> {
         let output = Output { row: job.row, tokens: Vec::new(), passes: 0, finished: false };
         let mut row = Self { unread: job.prompt.clone(), job, output, read: 0, chosen: None };
         Ok(if row.take_forced()? { Seat::Finished(row.output) } else { Seat::Row(row) })
@@ -167,7 +172,11 @@ impl Row {
         self.read += self.unread.len();
         self.unread.clear();
         let Draw { row, place } = self.draw();
-        let chosen = self.chosen.take().ok_or(DecodeError::NoCandidate { row, place })?;
+        let chosen = match (&self.job.script, self.chosen.take()) {
+            (Some(script), _) => script.get(place as usize).copied(),
+            (None, chosen) => chosen,
+        };
+        let chosen = chosen.ok_or(DecodeError::NoCandidate { row, place })?;
         Ok(self.say(chosen)? || self.take_forced()? || self.output.tokens.len() >= self.job.longest)
     }
 
@@ -183,8 +192,12 @@ impl Row {
     }
 
     fn say(&mut self, token: TokenId) -> Result<bool, DecodeError> {
-        self.output.finished = self.job.guide.take(token)?;
+        let ends = self.job.guide.take(token)?;
         self.output.tokens.push(token);
+        self.output.finished = match &self.job.script {
+            Some(script) => self.output.tokens.len() == script.len(),
+            None => ends,
+        };
         self.unread.push(token);
         Ok(self.output.finished)
     }

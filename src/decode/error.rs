@@ -161,6 +161,14 @@ pub enum DecodeError {
         /// The molecule.
         smiles: String,
     },
+    /// A molecule whose own coordinates cannot be written.
+    #[error("the coordinates of {smiles} cannot be replayed: {reason}")]
+    Replay {
+        /// The molecule.
+        smiles: String,
+        /// Why.
+        reason: String,
+    },
     /// The artifact has no template for a molecule.
     #[error(transparent)]
     Template(#[from] crate::artifact::Error),
@@ -170,6 +178,15 @@ pub enum DecodeError {
     /// The tokenizer refuses a text.
     #[error(transparent)]
     Tokenizer(#[from] crate::tokenizer::TokenizerError),
+    /// The GPU refuses something.
+    #[cfg(feature = "cuda")]
+    #[error("the GPU failed while {doing}: {reason}")]
+    Gpu {
+        /// What was being done.
+        doing: &'static str,
+        /// What it said.
+        reason: String,
+    },
     /// The tensor library refuses an operation.
     #[error("the model cannot be run: {0}")]
     Tensor(Box<candle_core::Error>),

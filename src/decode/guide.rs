@@ -95,7 +95,7 @@ impl<'a> Columns<'a> {
     }
 
     /// Where the logit of an id is.
-    fn of(self, token: TokenId) -> Option<usize> {
+    pub(super) fn of(self, token: TokenId) -> Option<usize> {
         match self {
             Self::All => Some(token.0 as usize),
             Self::Only(ids) => ids.binary_search(&token).ok(),

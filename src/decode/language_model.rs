@@ -25,6 +25,12 @@ pub trait LanguageModel {
     /// # Errors
     /// [`DecodeError`] if a run does not fit its slot or the computation fails.
     fn forward(&mut self, packed: &Packed) -> Result<Logits, DecodeError>;
+
+    /// The model as one that decodes whole rows where it is, if it can.
+    #[cfg(feature = "cuda")]
+    fn resident(&mut self) -> Option<&mut super::CudaDecoder> {
+        None
+    }
 }
 
 /// Logits, one row for each token that they were wanted of.

@@ -8,6 +8,8 @@ mod adversary;
 mod attention;
 mod cache;
 mod config;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod device;
 mod engine;
 mod error;
@@ -23,10 +25,13 @@ mod rotary;
 mod runner;
 mod sampler;
 mod strategy;
+mod tensors;
 mod watch;
 mod weights;
 
 pub use adversary::{Adversary, Wish};
+#[cfg(feature = "cuda")]
+pub use cuda::CudaDecoder;
 pub use config::{Family, ModelConfig, Rope, RopeScaling};
 pub use device::{DeviceName, NumberType};
 pub use engine::Output;

@@ -7,9 +7,10 @@ use super::{
     DecodeError, LanguageModel, Logits, Packed,
     attention::attend,
     cache::Cache,
-    config::{Family, ModelConfig},
-    packed::Run,
+    config::ModelConfig,
+    packed::{Run, check_tokens},
     rotary::{Rotary, Turns},
+    tensors::{LayerTensors, Projection, Tensors},
     weights::Weights,
 };
 use crate::primitives::TokenId;
@@ -67,23 +68,22 @@ impl Decoder {
         if context > config.context {
             return Err(DecodeError::TooLong { tokens: context, context: config.context });
         }
-        let (device, hidden) = (weights.device().clone(), config.hidden);
-        let embedding = weights.take("model.embed_tokens.weight", &[config.vocabulary, hidden])?;
-        let layers = (0..config.layers)
-            .map(|index| Layer::new(config, &mut weights, index, slots, context))
-            .collect::<Result<_, _>>()?;
-        let norm = weights.take("model.norm.weight", &[hidden])?;
-        let head_rows = match config.tied {
-            true => embedding.clone(),
-            false => weights.take("lm_head.weight", &[config.vocabulary, hidden])?,
+        let device = weights.device().clone();
+        // The CPU attends in f32.
+        let cells = if device.is_cpu() { DType::F32 } else { weights.dtype() };
+        let Tensors { embedding, layers, norm, head } = Tensors::take(config, &mut weights)?;
+        let layer = |tensors| {
+            let cache = Cache::new(config, slots, context, cells, &device)?;
+            Layer::new(tensors, cache)
         };
+        let layers = layers.into_iter().map(layer).collect::<Result<_, _>>()?;
         Ok(Self {
             config: config.clone(),
             embedding,
             layers,
             norm,
-            head: Linear::new(&head_rows, None)?,
-            head_rows,
+            head: Linear::new(&head, None)?,
+            head_rows: head,
             restricted: None,
             rotary: Rotary::new(config, context, &device)?,
             context,
@@ -108,7 +108,7 @@ impl Decoder {
     /// # Errors
     /// [`DecodeError`] if a run does not follow what its slot holds, or a tensor operation fails.
     pub fn logits(&mut self, packed: &Packed) -> Result<Tensor, DecodeError> {
-        self.check(packed)?;
+        packed.check(&self.held, self.context, self.config.vocabulary)?;
         let device = self.device().clone();
         let ids: Vec<u32> = packed.tokens().iter().map(|token| token.0).collect();
         let positions: Vec<u32> = packed.positions().map(|position| position as u32).collect();
@@ -123,29 +123,6 @@ impl Decoder {
         let wanted = stream.index_select(&Tensor::new(packed.wanted(), &device)?, 0)?;
         let wanted = rms_norm(&wanted, &self.norm, self.config.norm_eps as f32)?;
         self.restricted.as_ref().unwrap_or(&self.head).forward(&wanted)
-    }
-
-    /// Every run must lie in a slot, begin where the slot holds the tokens before it, and end in the context.
-    fn check(&self, packed: &Packed) -> Result<(), DecodeError> {
-        for run in packed.runs() {
-            let (slot, position) = (run.slot, run.position);
-            let held = self.held.get(slot).copied().unwrap_or(0);
-            if slot >= self.held.len() || position > held {
-                return Err(DecodeError::Gap { slot, held, position });
-            }
-            if run.end() > self.context {
-                return Err(DecodeError::TooLong { tokens: run.end(), context: self.context });
-            }
-        }
-        packed.tokens().iter().try_for_each(|&token| self.check_token(token))
-    }
-
-    fn check_token(&self, token: TokenId) -> Result<(), DecodeError> {
-        let rows = self.config.vocabulary;
-        if token.0 as usize >= rows {
-            return Err(DecodeError::UnknownToken { token, rows });
-        }
-        Ok(())
     }
 }
 
@@ -166,7 +143,7 @@ impl LanguageModel for Decoder {
         self.restricted = match ids {
             None => None,
             Some(ids) => {
-                ids.iter().try_for_each(|&token| self.check_token(token))?;
+                check_tokens(ids, self.config.vocabulary)?;
                 let rows: Vec<u32> = ids.iter().map(|token| token.0).collect();
                 let rows = self.head_rows.index_select(&Tensor::new(rows, self.device())?, 0)?;
                 Some(Linear::new(&rows, None)?)
@@ -183,54 +160,17 @@ impl LanguageModel for Decoder {
 }
 
 impl Layer {
-    fn new(
-        config: &ModelConfig,
-        weights: &mut Weights,
-        index: usize,
-        slots: usize,
-        context: usize,
-    ) -> Result<Self, DecodeError> {
-        let &ModelConfig { hidden, intermediate, heads, kv_heads, head_dim, .. } = config;
-        let (queries, keys) = (heads * head_dim, kv_heads * head_dim);
-        let device = weights.device().clone();
-        // The CPU attends in f32.
-        let dtype = if device.is_cpu() { DType::F32 } else { weights.dtype() };
-        let mut take =
-            |name: &str, shape: &[usize]| weights.take(&format!("model.layers.{index}.{name}"), shape);
-        let mut linear =
-            |parts: &[(&str, usize)], inputs: usize, bias: bool| -> Result<Linear, DecodeError> {
-                let mut stacked = |kind: &str, inputs: Option<usize>| -> Result<Tensor, DecodeError> {
-                    let shape = |outputs| std::iter::once(outputs).chain(inputs).collect::<Vec<_>>();
-                    let parts =
-                        parts.iter().map(|&(name, outputs)| take(&format!("{name}.{kind}"), &shape(outputs)));
-                    Ok(Tensor::cat(&parts.collect::<Result<Vec<_>, _>>()?, 0)?)
-                };
-                let weight = stacked("weight", Some(inputs))?;
-                let bias = bias.then(|| stacked("bias", None)).transpose()?;
-                Linear::new(&weight, bias)
-            };
-        let qkv = [("self_attn.q_proj", queries), ("self_attn.k_proj", keys), ("self_attn.v_proj", keys)];
-        let qkv = linear(&qkv, hidden, config.qkv_bias)?;
-        let output = linear(&[("self_attn.o_proj", hidden)], queries, config.output_bias)?;
-        let gate_up = [("mlp.gate_proj", intermediate), ("mlp.up_proj", intermediate)];
-        let gate_up = linear(&gate_up, hidden, false)?;
-        let down = linear(&[("mlp.down_proj", hidden)], intermediate, false)?;
-        let head_norms = match config.family {
-            Family::Qwen3 => Some([
-                take("self_attn.q_norm.weight", &[head_dim])?,
-                take("self_attn.k_norm.weight", &[head_dim])?,
-            ]),
-            Family::Llama | Family::Qwen2 => None,
-        };
+    fn new(tensors: LayerTensors, cache: Cache) -> Result<Self, DecodeError> {
+        let linear = |Projection { weight, bias }: Projection| Linear::new(&weight, bias);
         Ok(Self {
-            attention_norm: take("input_layernorm.weight", &[hidden])?,
-            qkv,
-            head_norms,
-            output,
-            feed_norm: take("post_attention_layernorm.weight", &[hidden])?,
-            gate_up,
-            down,
-            cache: Cache::new(config, slots, context, dtype, &device)?,
+            attention_norm: tensors.attention_norm,
+            qkv: linear(tensors.qkv)?,
+            head_norms: tensors.head_norms,
+            output: linear(tensors.output)?,
+            feed_norm: tensors.feed_norm,
+            gate_up: linear(tensors.gate_up)?,
+            down: linear(tensors.down)?,
+            cache,
         })
     }
 

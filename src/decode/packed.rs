@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::DecodeError;
 use crate::primitives::TokenId;
 
 /// Runs of tokens, one a row, one behind the other.
@@ -71,9 +72,33 @@ impl Packed {
         &self.wanted
     }
 
+    /// Every run must lie in a slot, begin where the slot holds the tokens before it, and end in the context; every token
+    /// must have a row in the embedding.
+    pub(super) fn check(&self, held: &[usize], context: usize, rows: usize) -> Result<(), DecodeError> {
+        for run in &self.runs {
+            let (slot, position) = (run.slot, run.position);
+            let in_slot = held.get(slot).copied().unwrap_or(0);
+            if slot >= held.len() || position > in_slot {
+                return Err(DecodeError::Gap { slot, held: in_slot, position });
+            }
+            if run.end() > context {
+                return Err(DecodeError::TooLong { tokens: run.end(), context });
+            }
+        }
+        check_tokens(&self.tokens, rows)
+    }
+
     /// The position of each token in its sequence.
     pub fn positions(&self) -> impl Iterator<Item = usize> + '_ {
         self.runs.iter().flat_map(|run| run.position..run.end())
+    }
+}
+
+/// Every token must have a row in the embedding.
+pub(super) fn check_tokens(tokens: &[TokenId], rows: usize) -> Result<(), DecodeError> {
+    match tokens.iter().find(|token| token.0 as usize >= rows) {
+        Some(&token) => Err(DecodeError::UnknownToken { token, rows }),
+        None => Ok(()),
     }
 }
 

@@ -31,6 +31,12 @@ impl Rotary {
         Ok(Self { cos: table(f64::cos)?, sin: table(f64::sin)? })
     }
 
+    /// Cosines and sines, each `(context, width / 2)`.
+    #[cfg(feature = "cuda")]
+    pub(super) fn tables(&self) -> (&Tensor, &Tensor) {
+        (&self.cos, &self.sin)
+    }
+
     /// The turns of tokens at these positions.
     pub(super) fn at(&self, positions: &Tensor) -> Result<Turns, DecodeError> {
         Ok(Turns { cos: self.cos.index_select(positions, 0)?, sin: self.sin.index_select(positions, 0)? })

@@ -16,11 +16,12 @@ use super::{
 use crate::{
     artifact::{Tables, Template},
     audit::Auditor,
+    corpus::Position,
     drift::DEFAULT_PLACEHOLDERS,
     matcher::Matcher,
     primitives::TokenId,
     template::{Oracle, TemplateOptions},
-    text::{Skeleton, TagPair},
+    text::{NumberFormat, Skeleton, TagPair},
     tokenizer::Tokenizer,
     trace::{SpanArgs, SpanKind},
 };
@@ -34,6 +35,8 @@ pub struct Subject {
     pub smiles: String,
     /// The COPY text.
     pub skeleton: Skeleton,
+    /// The coordinates to write, where they are not the model's to choose: see [`Runner::replaying`].
+    pub conformer: Option<Vec<Position>>,
 }
 
 /// How a SMILES is put to the model.
@@ -60,15 +63,27 @@ pub struct Run {
     pub stages: Stages,
 }
 
+impl Run {
+    /// The run of median time; none of none.
+    #[must_use]
+    pub fn median(mut runs: Vec<Self>) -> Option<Self> {
+        runs.sort_by_key(|run| run.time);
+        let middle = runs.len() / 2;
+        (middle < runs.len()).then(|| runs.swap_remove(middle))
+    }
+}
+
 /// Runs strategies side by side: all that they share.
 pub struct Runner<'a> {
     pub(super) tokenizer: &'a Tokenizer,
     pub(super) tables: &'a Arc<Tables>,
     pub(super) auditor: Auditor<'a>,
+    format: NumberFormat,
     end: Option<TokenId>,
     prompt: Prompt,
     adaptive: String,
     alphabet: Vec<TokenId>,
+    replays: bool,
 }
 
 /// How many tokens beyond the most that a molecule's text can have a row may say before it is stopped.
@@ -90,11 +105,19 @@ impl<'a> Runner<'a> {
         if end.is_none() {
             return Err(DecodeError::NoEnd);
         }
-        let format = &tables.header.number_format;
-        let unknown = |_| DecodeError::NumberFormat { format: format.clone() };
-        let auditor = Auditor::new(tokenizer, &TemplateOptions::of(&tables.header).map_err(unknown)?);
+        let unknown = |_| DecodeError::NumberFormat { format: tables.header.number_format.clone() };
+        let options = TemplateOptions::of(&tables.header).map_err(unknown)?;
+        let (auditor, format) = (Auditor::new(tokenizer, &options), options.format);
         let (adaptive, alphabet) = (adaptive.to_owned(), tables.alphabet());
-        Ok(Self { tokenizer, tables, auditor, end, prompt, adaptive, alphabet })
+        Ok(Self { tokenizer, tables, auditor, format, end, prompt, adaptive, alphabet, replays: false })
+    }
+
+    /// Lets every strategy write the coordinates of its subjects, whatever it would choose: it chooses all the same, so
+    /// that all strategies do their work on equal texts. What a strategy would have spoiled is then not seen.
+    #[must_use]
+    pub fn replaying(mut self) -> Self {
+        self.replays = true;
+        self
     }
 
     /// The placeholder of a strategy that counts positions.
@@ -165,7 +188,7 @@ impl<'a> Runner<'a> {
             _ => Columns::All,
         };
         model.restrict(columns.ids())?;
-        let decoded = Engine { model, columns, sampler, watch }.decode(jobs, finished);
+        let decoded = decode(strategy, model, columns, sampler, watch, jobs, finished);
         // The model is left as it was found, whether or not it could decode.
         model.restrict(None)?;
         let Decoded { outputs, passes } = decoded?;
@@ -210,11 +233,21 @@ impl<'a> Runner<'a> {
                 _ => usize::MAX,
             };
             let longest = self.longest(subject)?.min(room);
-            Ok(Job { row: subject.row, prompt, guide: guide(subject)?, longest })
+            let script = if self.replays { Some(self.script(&oracle, subject)?) } else { None };
+            Ok(Job { row: subject.row, prompt, guide: guide(subject)?, longest, script })
         };
         let jobs = subjects.iter().map(job).collect::<Result<_, _>>();
         watch.end(begun, SpanKind::Build, SpanArgs { rows: subjects.len() as u32, ..SpanArgs::default() });
         jobs
+    }
+
+    /// The tokens of a subject's own coordinates.
+    fn script(&self, oracle: &Oracle<'_>, subject: &Subject) -> Result<Arc<[TokenId]>, DecodeError> {
+        let refused = |reason: String| DecodeError::Replay { smiles: subject.smiles.clone(), reason };
+        let conformer = subject.conformer.as_deref();
+        let conformer = conformer.ok_or_else(|| refused("it comes without coordinates".to_owned()))?;
+        let text = subject.skeleton.render(conformer, &self.format);
+        Ok(oracle.encode(&text.map_err(|fault| refused(fault.to_string()))?)?.into())
     }
 
     /// After how many tokens a row is stopped.
@@ -222,4 +255,22 @@ impl<'a> Runner<'a> {
         let template = self.template(subject)?;
         Ok(template.tokens_left(template.start(), 0).max as usize + BEYOND)
     }
+}
+
+/// Decodes jobs where the model can: on its device, or here.
+fn decode(
+    strategy: Strategy,
+    model: &mut dyn LanguageModel,
+    columns: Columns<'_>,
+    sampler: Sampler,
+    watch: &mut Watch<'_>,
+    jobs: Vec<Job>,
+    finished: impl FnMut(),
+) -> Result<Decoded, DecodeError> {
+    #[cfg(feature = "cuda")]
+    if let Some(model) = model.resident() {
+        return model.decode(strategy, jobs, columns, &sampler, watch, finished);
+    }
+    let _ = strategy;
+    Engine { model, columns, sampler, watch }.decode(jobs, finished)
 }

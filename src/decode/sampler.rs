@@ -84,6 +84,17 @@ impl Sampler {
         Ok(Self { sampling, seed })
     }
 
+    /// The settings.
+    #[cfg(feature = "cuda")]
+    pub(super) fn sampling(&self) -> Sampling {
+        self.sampling
+    }
+
+    /// What all draws begin with.
+    pub(super) fn key(&self) -> u64 {
+        mix(self.seed)
+    }
+
     /// The chosen token, or none if there is no candidate. Filters take candidates away and change their order. Of equal
     /// ones the smaller id is taken; a logit that is no number is taken last.
     #[must_use]
@@ -95,7 +106,7 @@ impl Sampler {
             return largest(candidates, |candidate| f64::from(candidate.logit));
         }
         self.filter(candidates);
-        let key = join(join(mix(self.seed), draw.row), draw.place);
+        let key = join(join(self.key(), draw.row), draw.place);
         largest(candidates, |candidate| {
             let noise = -(-unit(join(key, u64::from(candidate.token.0))).ln()).ln();
             f64::from(candidate.logit) / self.sampling.temperature + noise

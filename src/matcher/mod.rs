@@ -125,6 +125,18 @@ impl Matcher {
         self
     }
 
+    /// The state it is in, and how many numbers are complete.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn place(&self) -> (StateId, u32) {
+        (self.at.state, self.at.number)
+    }
+
+    /// Whether it gives forced runs.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn forces(&self) -> bool {
+        self.forcing
+    }
+
     /// The template that is followed.
     #[must_use]
     pub fn template(&self) -> &Template {

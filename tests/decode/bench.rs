@@ -79,7 +79,7 @@ impl Bench {
         let subject = |row: u64| {
             let smiles = SMILES[row as usize % SMILES.len()];
             let skeleton = Skeleton::new(smiles, self.tags.completion.as_ref()).unwrap();
-            Subject { row, smiles: smiles.to_owned(), skeleton }
+            Subject { row, smiles: smiles.to_owned(), skeleton, conformer: None }
         };
         (0..rows).map(subject).collect()
     }

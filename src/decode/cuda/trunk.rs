@@ -1,0 +1,314 @@
+//! The model on the GPU: its weights, the cells of its rows, and the kernels of one pass in their order.
+
+use candle_core::{CudaDevice, DType, Device, Tensor};
+
+use super::driver::{Argument, Buffer, Driver, Kernel, Pointer};
+use crate::decode::{
+    DecodeError,
+    config::{Family, ModelConfig},
+    rotary::Rotary,
+    tensors::{LayerTensors, Projection, Tensors},
+    weights::Weights,
+};
+
+const SOURCE: &str =
+    concat!(include_str!("common.cu"), include_str!("trunk.cu"), include_str!("plan.cu"), include_str!("choose.cu"));
+
+/// A model, ready to run.
+pub(super) struct Trunk {
+    pub(super) driver: Driver,
+    pub(super) config: ModelConfig,
+    pub(super) dtype: DType,
+    pub(super) context: usize,
+    device: Device,
+    kernels: Kernels,
+    layers: Vec<Layer>,
+    embedding: Pointer,
+    norm: Pointer,
+    head: Pointer,
+    cos: Pointer,
+    sin: Pointer,
+    work: Work,
+    /// What the pointers point into.
+    tensors: Tensors,
+    _rotary: Rotary,
+}
+
+struct Kernels {
+    embed: Kernel,
+    norm: Kernel,
+    norm_wanted: Kernel,
+    heads: Kernel,
+    attention: Kernel,
+    gated: Kernel,
+    add_bias: Kernel,
+}
+
+struct Layer {
+    attention_norm: Pointer,
+    qkv: Pointer,
+    qkv_bias: Pointer,
+    query_norm: Pointer,
+    key_norm: Pointer,
+    output: Pointer,
+    output_bias: Option<Pointer>,
+    feed_norm: Pointer,
+    gate_up: Pointer,
+    down: Pointer,
+    keys: Buffer<u8>,
+    values: Buffer<u8>,
+}
+
+/// What a pass writes and reads on its way, as large as the largest pass.
+struct Work {
+    stream: Buffer<u8>,
+    normed: Buffer<u8>,
+    qkv: Buffer<u8>,
+    queries: Buffer<u8>,
+    attended: Buffer<u8>,
+    gate_up: Buffer<u8>,
+    product: Buffer<u8>,
+    wanted: Buffer<u8>,
+    logits: Buffer<u8>,
+}
+
+/// The output layer, or rows of it.
+pub(super) struct Head {
+    rows: Pointer,
+    /// How many logits.
+    pub(super) width: usize,
+    /// From one row of logits to the next: a multiple of 16 bytes.
+    pub(super) stride: usize,
+    _tensor: Option<Tensor>,
+}
+
+/// The kernels read 16 bytes at once.
+const ALIGNED: usize = 8;
+
+impl Trunk {
+    /// A model with the cells of `slots` rows of `context` tokens, and room for passes of `room` tokens.
+    pub(super) fn new(
+        config: &ModelConfig,
+        mut weights: Weights,
+        slots: usize,
+        context: usize,
+        room: usize,
+    ) -> Result<Self, DecodeError> {
+        let (device, dtype) = (weights.device().clone(), weights.dtype());
+        let sizes = [config.hidden, config.head_dim, config.intermediate];
+        if sizes.iter().any(|size| size % ALIGNED != 0) {
+            return Err(DecodeError::Gpu {
+                doing: "placing the model",
+                reason: format!(
+                    "hidden, head and feed-forward sizes must be multiples of {ALIGNED}, but are {sizes:?}"
+                ),
+            });
+        }
+        let driver = Driver::new(cuda(&device)?, SOURCE, &definitions(config, dtype))?;
+        let tensors = Tensors::take(config, &mut weights)?;
+        let rotary = Rotary::new(config, context, &device)?;
+        let cells = slots * config.kv_heads * context * config.head_dim * dtype.size_in_bytes();
+        let layers = tensors.layers.iter().map(|tensors| Layer::new(&driver, tensors, cells));
+        let layers = layers.collect::<Result<_, _>>()?;
+        let bytes = |count: usize| driver.zeros::<u8>(count * dtype.size_in_bytes());
+        let heads = config.heads * config.head_dim;
+        let work = Work {
+            stream: bytes(room * config.hidden)?,
+            normed: bytes(room * config.hidden)?,
+            qkv: bytes(room * (heads + 2 * config.kv_heads * config.head_dim))?,
+            queries: bytes(room * heads)?,
+            attended: bytes(room * heads)?,
+            gate_up: bytes(room * 2 * config.intermediate)?,
+            product: bytes(room * config.intermediate)?,
+            wanted: bytes(slots * config.hidden)?,
+            logits: bytes(slots * stride(config.vocabulary))?,
+        };
+        let kernels = Kernels {
+            embed: driver.kernel("embed")?,
+            norm: driver.kernel("norm_all")?,
+            norm_wanted: driver.kernel("norm_wanted")?,
+            heads: driver.kernel("heads")?,
+            attention: driver.kernel("attention")?,
+            gated: driver.kernel("gated")?,
+            add_bias: driver.kernel("add_bias")?,
+        };
+        let (cos, sin) = rotary.tables();
+        Ok(Self {
+            embedding: driver.pointer(&tensors.embedding)?,
+            norm: driver.pointer(&tensors.norm)?,
+            head: driver.pointer(&tensors.head)?,
+            cos: driver.pointer(cos)?,
+            sin: driver.pointer(sin)?,
+            config: config.clone(),
+            dtype,
+            context,
+            device,
+            kernels,
+            layers,
+            work,
+            driver,
+            tensors,
+            _rotary: rotary,
+        })
+    }
+
+    /// The whole output layer.
+    pub(super) fn whole_head(&self) -> Head {
+        let width = self.config.vocabulary;
+        Head { rows: self.head, width, stride: stride(width), _tensor: None }
+    }
+
+    /// The rows of these ids.
+    pub(super) fn head_of(&self, ids: &[u32]) -> Result<Head, DecodeError> {
+        let ids = Tensor::new(ids, &self.device)?;
+        let tensor = self.tensors.head.index_select(&ids, 0)?;
+        let width = tensor.dim(0)?;
+        Ok(Head { rows: self.driver.pointer(&tensor)?, width, stride: stride(width), _tensor: Some(tensor) })
+    }
+
+    /// Reads the packed tokens of `rows`: a pass with room for `room` of them.
+    pub(super) fn read<R: Argument + 'static>(&self, rows: R, room: usize) -> Result<(), DecodeError> {
+        let Self { driver, kernels, work, config, dtype, .. } = self;
+        let &ModelConfig { hidden, intermediate, heads, kv_heads, head_dim, .. } = config;
+        let (stream, normed) = (work.stream.pointer(), work.normed.pointer());
+        let (queries, attended) = (work.queries.pointer(), work.attended.pointer());
+        let all_heads = heads + 2 * kv_heads;
+        let threads = (hidden / ALIGNED).next_multiple_of(32).min(1024);
+        let embed = driver.launch(&kernels.embed).with(rows).with(self.embedding).with(stream);
+        embed.over([room, 1], threads)?;
+        let norm = |weight: Pointer| {
+            let norm = driver.launch(&kernels.norm).with(rows).with(stream).with(weight).with(normed);
+            norm.over([room, 1], threads)
+        };
+        for layer in &self.layers {
+            norm(layer.attention_norm)?;
+            let qkv = work.qkv.pointer();
+            let width = all_heads * head_dim;
+            driver.product(*dtype, [room, width, hidden], normed, layer.qkv, qkv, width, false)?;
+            driver
+                .launch(&kernels.heads)
+                .with(rows)
+                .with(qkv)
+                .with(layer.qkv_bias)
+                .with(layer.query_norm)
+                .with(layer.key_norm)
+                .with(self.cos)
+                .with(self.sin)
+                .with(queries)
+                .with(layer.keys.pointer())
+                .with(layer.values.pointer())
+                .over([room, all_heads.div_ceil(HEADS_A_BLOCK)], HEADS_A_BLOCK * 32)?;
+            driver
+                .launch(&kernels.attention)
+                .with(rows)
+                .with(queries)
+                .with(layer.keys.pointer())
+                .with(layer.values.pointer())
+                .with(attended)
+                .over([room, kv_heads], ATTENTION_THREADS)?;
+            let sizes = [room, hidden, heads * head_dim];
+            driver.product(*dtype, sizes, attended, layer.output, stream, hidden, true)?;
+            if let Some(bias) = layer.output_bias {
+                let add = driver.launch(&kernels.add_bias).with(rows).with(bias).with(stream);
+                add.over([room, 1], 256)?;
+            }
+            norm(layer.feed_norm)?;
+            let (gate_up, product) = (work.gate_up.pointer(), work.product.pointer());
+            let width = 2 * intermediate;
+            driver.product(*dtype, [room, width, hidden], normed, layer.gate_up, gate_up, width, false)?;
+            let gated = driver.launch(&kernels.gated).with(rows).with(gate_up).with(product);
+            gated.over([room, intermediate.div_ceil(self.vector() * 128)], 128)?;
+            let sizes = [room, hidden, intermediate];
+            driver.product(*dtype, sizes, product, layer.down, stream, hidden, true)?;
+        }
+        Ok(())
+    }
+
+    /// The logits behind the wanted tokens, a row a slot.
+    pub(super) fn tell<R: Argument + 'static>(
+        &self,
+        rows: R,
+        slots: usize,
+        head: &Head,
+    ) -> Result<Pointer, DecodeError> {
+        let Self { driver, kernels, work, config, dtype, .. } = self;
+        let (wanted, logits) = (work.wanted.pointer(), work.logits.pointer());
+        let norm = driver.launch(&kernels.norm_wanted).with(rows).with(work.stream.pointer());
+        norm.with(self.norm).with(wanted).over([slots, 1], 128)?;
+        let sizes = [slots, head.width, config.hidden];
+        driver.product(*dtype, sizes, wanted, head.rows, logits, head.stride, false)?;
+        Ok(logits)
+    }
+
+    /// The first `count` numbers of the logits.
+    pub(super) fn logits(&self, count: usize) -> Result<Vec<f32>, DecodeError> {
+        let bytes = self.driver.read(&self.work.logits)?;
+        let size = self.dtype.size_in_bytes();
+        let logits = Tensor::from_raw_buffer(&bytes[..count * size], self.dtype, &[count], &Device::Cpu)?;
+        Ok(logits.to_dtype(DType::F32)?.to_vec1()?)
+    }
+
+    /// Numbers that a kernel reads at once.
+    fn vector(&self) -> usize {
+        16 / self.dtype.size_in_bytes()
+    }
+}
+
+const HEADS_A_BLOCK: usize = 8;
+const ATTENTION_THREADS: usize = 256;
+
+impl Layer {
+    fn new(driver: &Driver, tensors: &LayerTensors, cells: usize) -> Result<Self, DecodeError> {
+        let weight = |projection: &Projection| driver.pointer(&projection.weight);
+        let bias = |projection: &Projection| {
+            projection.bias.as_ref().map(|bias| driver.pointer(bias)).transpose()
+        };
+        let [query_norm, key_norm] = match &tensors.head_norms {
+            Some([query, key]) => [driver.pointer(query)?, driver.pointer(key)?],
+            None => [0, 0],
+        };
+        Ok(Self {
+            attention_norm: driver.pointer(&tensors.attention_norm)?,
+            qkv: weight(&tensors.qkv)?,
+            qkv_bias: bias(&tensors.qkv)?.unwrap_or(0),
+            query_norm,
+            key_norm,
+            output: weight(&tensors.output)?,
+            output_bias: bias(&tensors.output)?,
+            feed_norm: driver.pointer(&tensors.feed_norm)?,
+            gate_up: weight(&tensors.gate_up)?,
+            down: weight(&tensors.down)?,
+            keys: driver.zeros(cells)?,
+            values: driver.zeros(cells)?,
+        })
+    }
+}
+
+/// What the kernels must know of a model.
+fn definitions(config: &ModelConfig, dtype: DType) -> Vec<(&'static str, String)> {
+    let kind = match dtype {
+        DType::F16 => "F16",
+        DType::BF16 => "BF16",
+        _ => "F32",
+    };
+    vec![
+        (kind, "1".to_owned()),
+        ("HIDDEN", config.hidden.to_string()),
+        ("HEADS", config.heads.to_string()),
+        ("KV_HEADS", config.kv_heads.to_string()),
+        ("HEAD_DIM", config.head_dim.to_string()),
+        ("INTERMEDIATE", config.intermediate.to_string()),
+        ("EPS", format!("{:e}f", config.norm_eps)),
+        ("QK_NORM", u32::from(config.family == Family::Qwen3).to_string()),
+        ("QKV_BIAS", u32::from(config.qkv_bias).to_string()),
+    ]
+}
+
+/// The device, if it is a GPU.
+pub(super) fn cuda(device: &Device) -> Result<&CudaDevice, DecodeError> {
+    Ok(device.as_cuda_device()?)
+}
+
+fn stride(width: usize) -> usize {
+    width.next_multiple_of(ALIGNED)
+}
