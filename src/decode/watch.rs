@@ -54,6 +54,22 @@ impl<'a> Watch<'a> {
         Begun(Instant::now(), self.recorder.start())
     }
 
+    /// As [`Watch::end`], with the kernels that a GPU ran meanwhile: begin and end of each since that of the first.
+    #[cfg(feature = "cuda")]
+    pub(super) fn end_with(
+        &mut self,
+        begun: Begun,
+        kind: SpanKind,
+        args: SpanArgs,
+        kernels: &[(&'static str, Duration, Duration)],
+    ) {
+        let start = begun.1;
+        self.end(begun, kind, args);
+        for &(name, from, to) in kernels {
+            self.recorder.kernel(start, name, from, to);
+        }
+    }
+
     pub(super) fn end(&mut self, Begun(begun, start): Begun, kind: SpanKind, args: SpanArgs) {
         let total = match kind {
             SpanKind::Build => &mut self.totals.build,

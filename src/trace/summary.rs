@@ -136,9 +136,11 @@ struct Runs {
 }
 
 impl Runs {
+    /// What is on a thread of ours is ours, whatever its kind: kernels come behind the span that they ran in.
     fn of(&mut self, kind: &str, track: TrackId) -> &mut Run {
-        let room = self.own.len() < RUNS || self.own.contains_key(&track);
-        if kind == OWN_KIND && room { self.own.entry(track).or_default() } else { &mut self.other }
+        let known = self.own.contains_key(&track);
+        let opens = kind == OWN_KIND && self.own.len() < RUNS;
+        if known || opens { self.own.entry(track).or_default() } else { &mut self.other }
     }
 }
 

@@ -59,10 +59,19 @@ pub struct SpanStart(Duration);
 
 struct Span {
     strategy: u32,
-    kind: SpanKind,
+    what: What,
     start: Duration,
     end: Duration,
     args: SpanArgs,
+}
+
+/// What took the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum What {
+    Kind(SpanKind),
+    /// A kernel on a GPU.
+    Kernel(&'static str),
 }
 
 /// Records spans: one small struct pushed for each, or one branch taken if it is off.
@@ -147,10 +156,21 @@ impl<'a> Recorder<'a> {
     pub fn end(&mut self, start: SpanStart, kind: SpanKind, args: SpanArgs) {
         let Some(clock) = &self.clock else { return };
         let end = clock();
+        self.push(What::Kind(kind), start.0, end, args);
+    }
+
+    /// A kernel ran on a GPU, from and to such a time behind the start of a span.
+    pub fn kernel(&mut self, start: SpanStart, name: &'static str, from: Duration, to: Duration) {
+        if self.is_on() {
+            self.push(What::Kernel(name), start.0 + from, start.0 + to, SpanArgs::default());
+        }
+    }
+
+    fn push(&mut self, what: What, start: Duration, end: Duration, args: SpanArgs) {
         if self.strategies.is_empty() {
             self.strategies.push(StrategyTotals { strategy: String::new(), tokens: 0 });
         }
-        self.spans.push(Span { strategy: self.strategies.len() as u32, kind, start: start.0, end, args });
+        self.spans.push(Span { strategy: self.strategies.len() as u32, what, start, end, args });
     }
 
     /// Writes all of it as JSON. Totals come last, so that a file that was cut off has none instead of wrong ones.
@@ -196,7 +216,7 @@ struct Event<'a> {
 #[serde(untagged)]
 enum Name {
     Metadata(&'static str),
-    Span(SpanKind),
+    Span(What),
 }
 
 /// In µs.
@@ -216,6 +236,9 @@ enum Args<'a> {
     Span(SpanArgs),
 }
 
+/// As PyTorch's profiler calls what runs on a GPU.
+const KERNEL: &str = "kernel";
+
 /// The process that all threads are of.
 const PROCESS: u32 = 1;
 
@@ -230,8 +253,11 @@ impl<'a> Event<'a> {
             ph: 'X',
             pid: PROCESS,
             tid: span.strategy,
-            cat: Some(OWN_KIND),
-            name: Name::Span(span.kind),
+            cat: Some(match span.what {
+                What::Kind(_) => OWN_KIND,
+                What::Kernel(_) => KERNEL,
+            }),
+            name: Name::Span(span.what),
             time: Some(Time { ts: micros(span.start), dur: micros(span.end.saturating_sub(span.start)) }),
             args: Args::Span(span.args),
         }

@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code, reason = "launching kernels is")]
 
-use std::{ffi::c_void, sync::Arc};
+use std::{cell::RefCell, ffi::c_void, sync::Arc, time::Duration};
 
 use candle_core::{
     CudaDevice, DType, Storage, Tensor,
@@ -14,8 +14,8 @@ use candle_core::{
         cudarc::{
             cublas::{CudaBlas, result::gemm_ex, sys as blas},
             driver::{
-                CudaGraph, CudaModule, CudaSlice, CudaStream, DevicePtr, DeviceRepr,
-                LaunchConfig, PushKernelArg, ValidAsZeroBits, sys,
+                CudaEvent, CudaFunction, CudaGraph, CudaModule, CudaSlice, CudaStream, DevicePtr, DeviceRepr,
+                LaunchArgs, LaunchConfig, PushKernelArg, ValidAsZeroBits, sys,
             },
             nvrtc::{CompileOptions, compile_ptx_with_opts},
         },
@@ -23,8 +23,6 @@ use candle_core::{
 };
 
 use crate::decode::DecodeError;
-
-pub(super) use candle_core::cuda_backend::cudarc::driver::CudaFunction as Kernel;
 
 /// An address in the GPU's memory.
 pub(super) type Pointer = u64;
@@ -35,6 +33,31 @@ pub(super) struct Driver {
     blas: CudaBlas,
     module: Arc<CudaModule>,
     _workspace: CudaSlice<u8>,
+    /// The events around each kernel, while they are asked for.
+    timed: RefCell<Option<Vec<(&'static str, CudaEvent, CudaEvent)>>>,
+}
+
+/// A function of the compiled source.
+pub(super) struct Kernel {
+    name: &'static str,
+    function: CudaFunction,
+}
+
+/// `outputs (rows, wide) = inputs (rows, deep) × weight (wide, deep)`, all of one type.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Product {
+    pub(super) name: &'static str,
+    pub(super) dtype: DType,
+    pub(super) rows: usize,
+    pub(super) wide: usize,
+    pub(super) deep: usize,
+    pub(super) inputs: Pointer,
+    pub(super) weight: Pointer,
+    pub(super) outputs: Pointer,
+    /// From one row of outputs to the next, in numbers.
+    pub(super) stride: usize,
+    /// Whether the product is added to what the outputs hold.
+    pub(super) add: bool,
 }
 
 /// Memory of the GPU.
@@ -62,11 +85,11 @@ pub(super) struct Launch<'d> {
 }
 
 trait Push {
-    fn push<'a>(&'a self, launch: &mut candle_core::cuda_backend::cudarc::driver::LaunchArgs<'a>);
+    fn push<'a>(&'a self, launch: &mut LaunchArgs<'a>);
 }
 
 impl<T: Argument> Push for Passed<T> {
-    fn push<'a>(&'a self, launch: &mut candle_core::cuda_backend::cudarc::driver::LaunchArgs<'a>) {
+    fn push<'a>(&'a self, launch: &mut LaunchArgs<'a>) {
         launch.arg(self);
     }
 }
@@ -111,12 +134,13 @@ impl Driver {
         unsafe { blas::cublasSetWorkspace_v2(*blas.handle(), pointer as *mut c_void, WORKSPACE) }
             .result()
             .map_err(failed("giving cuBLAS memory"))?;
-        Ok(Self { stream, blas, module, _workspace: workspace })
+        Ok(Self { stream, blas, module, _workspace: workspace, timed: RefCell::default() })
     }
 
     /// A kernel by its name.
-    pub(super) fn kernel(&self, name: &str) -> Result<Kernel, DecodeError> {
-        self.module.load_function(name).map_err(failed("looking for a kernel"))
+    pub(super) fn kernel(&self, name: &'static str) -> Result<Kernel, DecodeError> {
+        let function = self.module.load_function(name).map_err(failed("looking for a kernel"))?;
+        Ok(Kernel { name, function })
     }
 
     /// A launch without arguments yet.
@@ -124,19 +148,53 @@ impl Driver {
         Launch { driver: self, kernel, arguments: Vec::new() }
     }
 
-    /// `outputs (rows, wide) = inputs (rows, deep) × weight (wide, deep)`, or adds that to what `outputs` holds. A row of
-    /// `outputs` begins every `stride` numbers.
-    #[allow(clippy::too_many_arguments, reason = "a matrix product has as many")]
-    pub(super) fn product(
+    /// Times every kernel from now on.
+    pub(super) fn time_kernels(&self) {
+        *self.timed.borrow_mut() = Some(Vec::new());
+    }
+
+    /// The kernels that ran since [`Driver::time_kernels`], with the time from the first one's begin to the begin and the
+    /// end of each.
+    pub(super) fn timed_kernels(&self) -> Result<Vec<(&'static str, Duration, Duration)>, DecodeError> {
+        self.wait()?;
+        let timed = self.timed.borrow_mut().take().unwrap_or_default();
+        let Some((_, first, _)) = timed.first() else { return Ok(Vec::new()) };
+        let since = |event: &CudaEvent| {
+            let milliseconds = first.elapsed_ms(event).map_err(failed("timing kernels"))?;
+            Ok::<_, DecodeError>(Duration::from_secs_f64(f64::from(milliseconds.max(0.0)) / 1000.0))
+        };
+        timed.iter().map(|(name, begin, end)| Ok((*name, since(begin)?, since(end)?))).collect()
+    }
+
+    /// Runs `launch`, with events around it if kernels are timed.
+    fn timing(
         &self,
-        dtype: DType,
-        [rows, wide, deep]: [usize; 3],
-        inputs: Pointer,
-        weight: Pointer,
-        outputs: Pointer,
-        stride: usize,
-        add: bool,
+        name: &'static str,
+        launch: impl FnOnce() -> Result<(), DecodeError>,
     ) -> Result<(), DecodeError> {
+        if self.timed.borrow().is_none() {
+            return launch();
+        }
+        let event = || {
+            let flags = sys::CUevent_flags::CU_EVENT_DEFAULT;
+            self.stream.record_event(Some(flags)).map_err(failed("timing kernels"))
+        };
+        let begin = event()?;
+        launch()?;
+        let end = event()?;
+        if let Some(timed) = self.timed.borrow_mut().as_mut() {
+            timed.push((name, begin, end));
+        }
+        Ok(())
+    }
+
+    /// Multiplies.
+    pub(super) fn multiply(&self, product: Product) -> Result<(), DecodeError> {
+        self.timing(product.name, || self.multiply_now(product))
+    }
+
+    fn multiply_now(&self, product: Product) -> Result<(), DecodeError> {
+        let Product { dtype, rows, wide, deep, inputs, weight, outputs, stride, add, .. } = product;
         let kind = match dtype {
             DType::F16 => blas::cudaDataType_t::CUDA_R_16F,
             DType::BF16 => blas::cudaDataType_t::CUDA_R_16BF,
@@ -184,16 +242,6 @@ impl Driver {
     pub(super) fn upload<T: DeviceRepr>(&self, values: &[T]) -> Result<Buffer<T>, DecodeError> {
         let slice = self.stream.clone_htod(values).map_err(failed("copying to it"))?;
         Ok(self.buffer(slice))
-    }
-
-    /// Writes values to the beginning of a buffer.
-    pub(super) fn write<T: DeviceRepr>(
-        &self,
-        buffer: &mut Buffer<T>,
-        values: &[T],
-    ) -> Result<(), DecodeError> {
-        let mut part = buffer.slice.slice_mut(..values.len());
-        self.stream.memcpy_htod(values, &mut part).map_err(failed("copying to it"))
     }
 
     /// All values of a buffer, once everything before is done.
@@ -267,15 +315,17 @@ impl Launch<'_> {
 
     /// Launches: so many blocks, each of so many threads.
     pub(super) fn over(self, [x, y]: [usize; 2], threads: usize) -> Result<(), DecodeError> {
-        let mut builder = self.driver.stream.launch_builder(self.kernel);
-        self.arguments.iter().for_each(|argument| argument.push(&mut builder));
         let config = LaunchConfig {
             grid_dim: (x as u32, y as u32, 1),
             block_dim: (threads as u32, 1, 1),
             shared_mem_bytes: 0,
         };
-        // SAFETY: each call names the arguments of its kernel in their order.
-        unsafe { builder.launch(config) }.map(drop).map_err(failed("launching a kernel"))
+        self.driver.timing(self.kernel.name, || {
+            let mut builder = self.driver.stream.launch_builder(&self.kernel.function);
+            self.arguments.iter().for_each(|argument| argument.push(&mut builder));
+            // SAFETY: each call names the arguments of its kernel in their order.
+            unsafe { builder.launch(config) }.map(drop).map_err(failed("launching a kernel"))
+        })
     }
 }
 

@@ -109,13 +109,28 @@ impl CudaDecoder {
             // What was launched by hand has run before it is recorded.
             self.trunk.driver.wait()?;
             watch.end(begun, SpanKind::Prefill, SpanArgs::default());
-            let recorded = self.trunk.driver.record(|| self.pass(&state, &sampling, room))?;
-            let begun = watch.begin();
+            let timed = watch.recorder().is_on();
+            let recorded = match timed {
+                true => None,
+                false => Some(self.trunk.driver.record(|| self.pass(&state, &sampling, room))?),
+            };
+            let mut begun = watch.begin();
             while (looked[FINISHED] as usize) < state.jobs {
+                if timed {
+                    self.trunk.driver.time_kernels();
+                }
                 for _ in 0..PASSES_A_LOOK {
-                    recorded.replay()?;
+                    match &recorded {
+                        Some(recorded) => recorded.replay()?,
+                        None => self.pass(&state, &sampling, room)?,
+                    }
                 }
                 looked = self.trunk.driver.read(&state.counters)?;
+                if timed {
+                    let kernels = self.trunk.driver.timed_kernels()?;
+                    watch.end_with(begun, SpanKind::Forward, SpanArgs::default(), &kernels);
+                    begun = watch.begin();
+                }
                 while told < all - state.jobs + looked[FINISHED] as usize {
                     told += 1;
                     finished();

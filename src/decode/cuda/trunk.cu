@@ -9,6 +9,13 @@ extern "C" __global__ void embed(Rows rows, const elem *table, elem *stream) {
     for (int at = threadIdx.x; at < HIDDEN / VEC; at += blockDim.x) to[at] = from[at];
 }
 
+// The rows of these ids, one behind the other.
+extern "C" __global__ void gather(const u32 *ids, const elem *table, elem *to) {
+    for (int at = threadIdx.x; at < HIDDEN / VEC; at += blockDim.x)
+        ((Vector *)to)[(size_t)blockIdx.x * (HIDDEN / VEC) + at] =
+            ((const Vector *)table)[(size_t)ids[blockIdx.x] * (HIDDEN / VEC) + at];
+}
+
 // One row divided by its root mean square, times the weights.
 __device__ __forceinline__ void norm_row(const elem *from, const elem *weight, elem *to) {
     float sum = 0.0f;
@@ -109,7 +116,9 @@ __device__ __forceinline__ void load_span(const elem *from, float *to) {
     for (int i = 0; i < SPAN; i++) to[i] = up(from[i]);
 }
 
-struct __align__(SPAN % 8 == 0 ? 16 : 8) Span {
+#define BYTES (SPAN * sizeof(elem))
+
+struct __align__(BYTES % 16 == 0 ? 16 : BYTES % 8 == 0 ? 8 : BYTES % 4 == 0 ? 4 : 2) Span {
     elem at[SPAN];
 };
 

@@ -2,7 +2,7 @@
 
 use candle_core::{CudaDevice, DType, Device, Tensor};
 
-use super::driver::{Argument, Buffer, Driver, Kernel, Pointer};
+use super::driver::{Argument, Buffer, Driver, Kernel, Pointer, Product};
 use crate::decode::{
     DecodeError,
     config::{Family, ModelConfig},
@@ -20,7 +20,6 @@ pub(super) struct Trunk {
     pub(super) config: ModelConfig,
     pub(super) dtype: DType,
     pub(super) context: usize,
-    device: Device,
     kernels: Kernels,
     layers: Vec<Layer>,
     embedding: Pointer,
@@ -30,7 +29,7 @@ pub(super) struct Trunk {
     sin: Pointer,
     work: Work,
     /// What the pointers point into.
-    tensors: Tensors,
+    _tensors: Tensors,
     _rotary: Rotary,
 }
 
@@ -42,6 +41,7 @@ struct Kernels {
     attention: Kernel,
     gated: Kernel,
     add_bias: Kernel,
+    gather: Kernel,
 }
 
 struct Layer {
@@ -79,7 +79,7 @@ pub(super) struct Head {
     pub(super) width: usize,
     /// From one row of logits to the next: a multiple of 16 bytes.
     pub(super) stride: usize,
-    _tensor: Option<Tensor>,
+    _own: Option<Buffer<u8>>,
 }
 
 /// The kernels read 16 bytes at once.
@@ -131,6 +131,7 @@ impl Trunk {
             attention: driver.kernel("attention")?,
             gated: driver.kernel("gated")?,
             add_bias: driver.kernel("add_bias")?,
+            gather: driver.kernel("gather")?,
         };
         let (cos, sin) = rotary.tables();
         Ok(Self {
@@ -142,12 +143,11 @@ impl Trunk {
             config: config.clone(),
             dtype,
             context,
-            device,
             kernels,
             layers,
             work,
             driver,
-            tensors,
+            _tensors: tensors,
             _rotary: rotary,
         })
     }
@@ -155,15 +155,18 @@ impl Trunk {
     /// The whole output layer.
     pub(super) fn whole_head(&self) -> Head {
         let width = self.config.vocabulary;
-        Head { rows: self.head, width, stride: stride(width), _tensor: None }
+        Head { rows: self.head, width, stride: stride(width), _own: None }
     }
 
     /// The rows of these ids.
     pub(super) fn head_of(&self, ids: &[u32]) -> Result<Head, DecodeError> {
-        let ids = Tensor::new(ids, &self.device)?;
-        let tensor = self.tensors.head.index_select(&ids, 0)?;
-        let width = tensor.dim(0)?;
-        Ok(Head { rows: self.driver.pointer(&tensor)?, width, stride: stride(width), _tensor: Some(tensor) })
+        let (driver, width) = (&self.driver, ids.len());
+        let rows = driver.zeros(width * self.config.hidden * self.dtype.size_in_bytes())?;
+        let ids = driver.upload(if ids.is_empty() { &[0] } else { ids })?;
+        let gather = driver.launch(&self.kernels.gather).with(ids.pointer()).with(self.head);
+        gather.with(rows.pointer()).over([width.max(1), 1], 128)?;
+        driver.wait()?;
+        Ok(Head { rows: rows.pointer(), width, stride: stride(width), _own: Some(rows) })
     }
 
     /// Reads the packed tokens of `rows`: a pass with room for `room` of them.
@@ -180,11 +183,22 @@ impl Trunk {
             let norm = driver.launch(&kernels.norm).with(rows).with(stream).with(weight).with(normed);
             norm.over([room, 1], threads)
         };
+        let product = |name, [wide, deep]: [usize; 2], inputs, weight, outputs| Product {
+            name,
+            dtype: *dtype,
+            rows: room,
+            wide,
+            deep,
+            inputs,
+            weight,
+            outputs,
+            stride: wide,
+            add: outputs == stream,
+        };
+        let (qkv, gate_up, fed) = (work.qkv.pointer(), work.gate_up.pointer(), work.product.pointer());
         for layer in &self.layers {
             norm(layer.attention_norm)?;
-            let qkv = work.qkv.pointer();
-            let width = all_heads * head_dim;
-            driver.product(*dtype, [room, width, hidden], normed, layer.qkv, qkv, width, false)?;
+            driver.multiply(product("gemm_qkv", [all_heads * head_dim, hidden], normed, layer.qkv, qkv))?;
             driver
                 .launch(&kernels.heads)
                 .with(rows)
@@ -206,20 +220,18 @@ impl Trunk {
                 .with(layer.values.pointer())
                 .with(attended)
                 .over([room, kv_heads], ATTENTION_THREADS)?;
-            let sizes = [room, hidden, heads * head_dim];
-            driver.product(*dtype, sizes, attended, layer.output, stream, hidden, true)?;
+            let sizes = [hidden, heads * head_dim];
+            driver.multiply(product("gemm_output", sizes, attended, layer.output, stream))?;
             if let Some(bias) = layer.output_bias {
                 let add = driver.launch(&kernels.add_bias).with(rows).with(bias).with(stream);
                 add.over([room, 1], 256)?;
             }
             norm(layer.feed_norm)?;
-            let (gate_up, product) = (work.gate_up.pointer(), work.product.pointer());
-            let width = 2 * intermediate;
-            driver.product(*dtype, [room, width, hidden], normed, layer.gate_up, gate_up, width, false)?;
-            let gated = driver.launch(&kernels.gated).with(rows).with(gate_up).with(product);
+            let sizes = [2 * intermediate, hidden];
+            driver.multiply(product("gemm_gate_up", sizes, normed, layer.gate_up, gate_up))?;
+            let gated = driver.launch(&kernels.gated).with(rows).with(gate_up).with(fed);
             gated.over([room, intermediate.div_ceil(self.vector() * 128)], 128)?;
-            let sizes = [room, hidden, intermediate];
-            driver.product(*dtype, sizes, product, layer.down, stream, hidden, true)?;
+            driver.multiply(product("gemm_down", [hidden, intermediate], fed, layer.down, stream))?;
         }
         Ok(())
     }
@@ -235,8 +247,18 @@ impl Trunk {
         let (wanted, logits) = (work.wanted.pointer(), work.logits.pointer());
         let norm = driver.launch(&kernels.norm_wanted).with(rows).with(work.stream.pointer());
         norm.with(self.norm).with(wanted).over([slots, 1], 128)?;
-        let sizes = [slots, head.width, config.hidden];
-        driver.product(*dtype, sizes, wanted, head.rows, logits, head.stride, false)?;
+        driver.multiply(Product {
+            name: "gemm_head",
+            dtype: *dtype,
+            rows: slots,
+            wide: head.width,
+            deep: config.hidden,
+            inputs: wanted,
+            weight: head.rows,
+            outputs: logits,
+            stride: head.stride,
+            add: false,
+        })?;
         Ok(logits)
     }
 
