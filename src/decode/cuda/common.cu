@@ -1,5 +1,5 @@
 // What all kernels share. The sizes of the model and its number type come as definitions from the host:
-// F16, BF16 or F32; HIDDEN, HEADS, KV_HEADS, HEAD_DIM, INTERMEDIATE, EPS; QK_NORM and QKV_BIAS, 0 or 1.
+// F16, BF16 or F32; HIDDEN, HEADS, KV_HEADS, HEAD_DIM, INTERMEDIATE, EPS; QK_NORM, QKV_BIAS and FOLDED, 0 or 1.
 
 typedef unsigned int u32;
 typedef unsigned long long u64;

@@ -45,14 +45,15 @@ struct Kernels {
 }
 
 struct Layer {
-    attention_norm: Pointer,
+    /// Without one, its weights are folded into those of the product.
+    attention_norm: Option<Pointer>,
     qkv: Pointer,
     qkv_bias: Pointer,
     query_norm: Pointer,
     key_norm: Pointer,
     output: Pointer,
     output_bias: Option<Pointer>,
-    feed_norm: Pointer,
+    feed_norm: Option<Pointer>,
     gate_up: Pointer,
     down: Pointer,
     keys: Buffer<u8>,
@@ -70,6 +71,9 @@ struct Work {
     product: Buffer<u8>,
     wanted: Buffer<u8>,
     logits: Buffer<u8>,
+    /// What parts of a token's cells come to, and how many parts are done.
+    parts: Buffer<f32>,
+    done: Buffer<u32>,
 }
 
 /// The output layer, or rows of it.
@@ -96,16 +100,24 @@ impl Trunk {
     ) -> Result<Self, DecodeError> {
         let (device, dtype) = (weights.device().clone(), weights.dtype());
         let sizes = [config.hidden, config.head_dim, config.intermediate];
-        if sizes.iter().any(|size| size % ALIGNED != 0) {
+        let lanes = config.head_dim / ALIGNED;
+        if sizes.iter().any(|size| size % ALIGNED != 0) || !lanes.is_power_of_two() || lanes > 32 {
             return Err(DecodeError::Gpu {
                 doing: "placing the model",
                 reason: format!(
-                    "hidden, head and feed-forward sizes must be multiples of {ALIGNED}, but are {sizes:?}"
+                    "hidden, head and feed-forward sizes must be multiples of {ALIGNED}, heads 8, 16, 32, … 256 wide, \
+                     but they are {sizes:?}"
                 ),
             });
         }
         let driver = Driver::new(cuda(&device)?, SOURCE, &definitions(config, dtype))?;
-        let tensors = Tensors::take(config, &mut weights)?;
+        let mut tensors = Tensors::take(config, &mut weights)?;
+        if folds(dtype) {
+            for layer in &mut tensors.layers {
+                fold(&layer.attention_norm, &mut layer.qkv.weight)?;
+                fold(&layer.feed_norm, &mut layer.gate_up.weight)?;
+            }
+        }
         let rotary = Rotary::new(config, context, &device)?;
         let cells = slots * config.kv_heads * context * config.head_dim * dtype.size_in_bytes();
         let layers = tensors.layers.iter().map(|tensors| Layer::new(&driver, tensors, cells));
@@ -122,6 +134,8 @@ impl Trunk {
             product: bytes(room * config.intermediate)?,
             wanted: bytes(slots * config.hidden)?,
             logits: bytes(slots * stride(config.vocabulary))?,
+            parts: driver.zeros(MOST_PARTED * context.div_ceil(PART) * config.heads * (config.head_dim + 2))?,
+            done: driver.zeros(MOST_PARTED * config.kv_heads)?,
         };
         let kernels = Kernels {
             embed: driver.kernel("embed")?,
@@ -176,12 +190,17 @@ impl Trunk {
         let (stream, normed) = (work.stream.pointer(), work.normed.pointer());
         let (queries, attended) = (work.queries.pointer(), work.attended.pointer());
         let all_heads = heads + 2 * kv_heads;
+        let parts = if room <= MOST_PARTED { self.context.div_ceil(PART) } else { 1 };
         let threads = (hidden / ALIGNED).next_multiple_of(32).min(1024);
         let embed = driver.launch(&kernels.embed).with(rows).with(self.embedding).with(stream);
         embed.over([room, 1], threads)?;
-        let norm = |weight: Pointer| {
-            let norm = driver.launch(&kernels.norm).with(rows).with(stream).with(weight).with(normed);
-            norm.over([room, 1], threads)
+        // Where the weights of norms are folded into products, what follows the product divides.
+        let before = |weight: Option<Pointer>| match weight {
+            None => Ok(stream),
+            Some(weight) => {
+                let norm = driver.launch(&kernels.norm).with(rows).with(stream).with(weight).with(normed);
+                norm.over([room, 1], threads).map(|()| normed)
+            }
         };
         let product = |name, [wide, deep]: [usize; 2], inputs, weight, outputs| Product {
             name,
@@ -197,11 +216,12 @@ impl Trunk {
         };
         let (qkv, gate_up, fed) = (work.qkv.pointer(), work.gate_up.pointer(), work.product.pointer());
         for layer in &self.layers {
-            norm(layer.attention_norm)?;
-            driver.multiply(product("gemm_qkv", [all_heads * head_dim, hidden], normed, layer.qkv, qkv))?;
+            let inputs = before(layer.attention_norm)?;
+            driver.multiply(product("gemm_qkv", [all_heads * head_dim, hidden], inputs, layer.qkv, qkv))?;
             driver
                 .launch(&kernels.heads)
                 .with(rows)
+                .with(stream)
                 .with(qkv)
                 .with(layer.qkv_bias)
                 .with(layer.query_norm)
@@ -219,17 +239,19 @@ impl Trunk {
                 .with(layer.keys.pointer())
                 .with(layer.values.pointer())
                 .with(attended)
-                .over([room, kv_heads], ATTENTION_THREADS)?;
+                .with(work.parts.pointer())
+                .with(work.done.pointer())
+                .over([room * kv_heads, parts], ATTENTION_THREADS)?;
             let sizes = [hidden, heads * head_dim];
             driver.multiply(product("gemm_output", sizes, attended, layer.output, stream))?;
             if let Some(bias) = layer.output_bias {
                 let add = driver.launch(&kernels.add_bias).with(rows).with(bias).with(stream);
                 add.over([room, 1], 256)?;
             }
-            norm(layer.feed_norm)?;
+            let inputs = before(layer.feed_norm)?;
             let sizes = [2 * intermediate, hidden];
-            driver.multiply(product("gemm_gate_up", sizes, normed, layer.gate_up, gate_up))?;
-            let gated = driver.launch(&kernels.gated).with(rows).with(gate_up).with(fed);
+            driver.multiply(product("gemm_gate_up", sizes, inputs, layer.gate_up, gate_up))?;
+            let gated = driver.launch(&kernels.gated).with(rows).with(stream).with(gate_up).with(fed);
             gated.over([room, intermediate.div_ceil(self.vector() * 128)], 128)?;
             driver.multiply(product("gemm_down", [hidden, intermediate], fed, layer.down, stream))?;
         }
@@ -278,6 +300,10 @@ impl Trunk {
 
 const HEADS_A_BLOCK: usize = 8;
 const ATTENTION_THREADS: usize = 256;
+/// Cells that a block of `attention` takes at most, and the tokens of a pass up to which there are more blocks than one
+/// for a token's cells: more tokens fill the GPU as they are.
+const PART: usize = 256;
+const MOST_PARTED: usize = 320;
 
 impl Layer {
     fn new(driver: &Driver, tensors: &LayerTensors, cells: usize) -> Result<Self, DecodeError> {
@@ -285,25 +311,42 @@ impl Layer {
         let bias = |projection: &Projection| {
             projection.bias.as_ref().map(|bias| driver.pointer(bias)).transpose()
         };
+        let norm = |weight: &Tensor| match folds(weight.dtype()) {
+            true => Ok(None),
+            false => driver.pointer(weight).map(Some),
+        };
         let [query_norm, key_norm] = match &tensors.head_norms {
             Some([query, key]) => [driver.pointer(query)?, driver.pointer(key)?],
             None => [0, 0],
         };
         Ok(Self {
-            attention_norm: driver.pointer(&tensors.attention_norm)?,
+            attention_norm: norm(&tensors.attention_norm)?,
             qkv: weight(&tensors.qkv)?,
             qkv_bias: bias(&tensors.qkv)?.unwrap_or(0),
             query_norm,
             key_norm,
             output: weight(&tensors.output)?,
             output_bias: bias(&tensors.output)?,
-            feed_norm: driver.pointer(&tensors.feed_norm)?,
+            feed_norm: norm(&tensors.feed_norm)?,
             gate_up: weight(&tensors.gate_up)?,
             down: weight(&tensors.down)?,
             keys: driver.zeros(cells)?,
             values: driver.zeros(cells)?,
         })
     }
+}
+
+/// Whether the weights of norms are folded into the products behind them. Not where a product of what is not yet divided
+/// could be too large for the type.
+fn folds(dtype: DType) -> bool {
+    dtype != DType::F16
+}
+
+/// Scales the inputs of a matrix.
+fn fold(norm: &Tensor, weight: &mut Tensor) -> Result<(), DecodeError> {
+    let exact = weight.to_dtype(DType::F32)?.broadcast_mul(&norm.to_dtype(DType::F32)?)?;
+    *weight = exact.to_dtype(weight.dtype())?;
+    Ok(())
 }
 
 /// What the kernels must know of a model.
@@ -323,6 +366,7 @@ fn definitions(config: &ModelConfig, dtype: DType) -> Vec<(&'static str, String)
         ("EPS", format!("{:e}f", config.norm_eps)),
         ("QK_NORM", u32::from(config.family == Family::Qwen3).to_string()),
         ("QKV_BIAS", u32::from(config.qkv_bias).to_string()),
+        ("FOLDED", u32::from(folds(dtype)).to_string()),
     ]
 }
 
