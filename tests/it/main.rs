@@ -12,6 +12,7 @@ mod corpus_inputs;
 #[cfg(feature = "parquet")]
 mod corpus_parquet;
 mod corpus_properties;
+mod crafted;
 mod drift;
 mod export;
 mod golden;
