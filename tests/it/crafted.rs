@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tplc::{
     artifact::{Artifact, Automaton, Edges, LiteralPlace, Tokenization},
+    matcher::Matcher,
     primitives::{StateId, TokenId},
-    template::{Collector, Compiler, TemplateOptions},
+    template::{Collector, Compiler, TemplateOptions, merge},
     text::Skeleton,
 };
 
@@ -14,7 +15,10 @@ use crate::tokenizer_support::load;
 /// The sections of an artifact, in the order of the file, to be changed and put together again.
 struct Sections(Vec<Vec<u8>>);
 
+const STATES: usize = 3;
 const EDGE_TOKENS: usize = 4;
+const EDGE_TARGETS: usize = 5;
+const LITERALS: usize = 6;
 
 /// Where the section table starts, and the bytes of one entry.
 const TABLE: usize = 32;
@@ -112,4 +116,41 @@ fn with_token(artifact: &Artifact<Vec<u8>>, state: StateId, edge: usize, token: 
     let mut sections = Sections::of(artifact.bytes());
     sections.0[EDGE_TOKENS][(before + edge) * 2..][..2].copy_from_slice(&place.to_le_bytes());
     Some(sections.into_file(artifact.bytes()))
+}
+
+/// A file may claim a literal of any length: nothing goes down it by calling itself.
+#[test]
+fn a_chain_of_any_depth_is_merged() {
+    const DEPTH: u32 = 300_000;
+    let artifact = ethane();
+    let automaton = &artifact.tables().automaton;
+    let (first_state, first_edge) = (automaton.len() as u32, automaton.edge_count() as u32);
+    let mut sections = Sections::of(artifact.bytes());
+    let words = |words: &mut dyn Iterator<Item = u32>| words.flat_map(u32::to_le_bytes).collect::<Vec<u8>>();
+    // Each new state has one edge to the one before it, the first to the end; all with the first token.
+    sections.0[STATES].extend(words(&mut (1..=DEPTH).map(|edges| first_edge + edges)));
+    sections.0[EDGE_TOKENS].extend([0; 2 * DEPTH as usize]);
+    let targets = std::iter::once(0).chain(first_state..first_state + DEPTH - 1);
+    sections.0[EDGE_TARGETS].extend(words(&mut { targets }));
+    // The literal that ends the text begins in the last of them: its root stands before its end, length and text, `>`.
+    let root = sections.0[LITERALS].len() - (4 + 4 + 4 + 1);
+    sections.0[LITERALS][root..root + 4].copy_from_slice(&(first_state + DEPTH - 1).to_le_bytes());
+    let deep = Artifact::from_bytes(sections.into_file(artifact.bytes())).unwrap();
+
+    // Of two literals of the same text, the first part's is kept.
+    let merged = Artifact::from_bytes(merge(&[deep, artifact]).unwrap()).unwrap();
+    assert!(Matcher::new(merged.molecule(0).unwrap()).tokens_left().max > DEPTH);
+    assert!(merged.tables().automaton.len() as u32 > DEPTH);
+}
+
+/// A SMILES may close any number of branches at once, and its literals are compiled all the same.
+#[test]
+fn a_literal_of_any_length_is_compiled() {
+    const DEPTH: usize = 30_000;
+    let smiles = format!("{}C{}C", "C(".repeat(DEPTH), ")".repeat(DEPTH));
+    for tokenization in [Tokenization::Canonical, Tokenization::Any] {
+        let artifact = artifact(&smiles, tokenization);
+        let template = artifact.template(&smiles).unwrap();
+        assert_eq!(template.atoms(), DEPTH + 2);
+    }
 }
