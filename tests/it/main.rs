@@ -1,6 +1,7 @@
 //! The integration tests: one binary, so one link.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod allocations;
 mod audit;
 mod cli;
 mod cli_templates;
