@@ -3,6 +3,7 @@
 
 mod allocations;
 mod audit;
+mod audit_twin;
 mod cli;
 mod cli_templates;
 mod cli_trace;
