@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::{
     ExitStatus, Format, GlobalArgs,
-    corpus::{CorpusArgs, added_tokens, number_format, tags},
+    corpus::{CorpusArgs, added_tokens, eos, number_format, tags},
     output,
     progress::Bar,
     table::{Table, count},
@@ -16,7 +16,6 @@ use super::{
 use crate::{
     artifact::{Artifact, Tokenization},
     corpus::InputCounts,
-    primitives::TokenId,
     template::{Collector, Compiler, Manifest, TemplateOptions, certify},
     text::{NumberFormat, Tags},
     tokenizer::{Tokenizer, TokenizerSource},
@@ -180,7 +179,7 @@ impl BuildArgs {
         let options = TemplateOptions {
             format,
             tags: self.tags.clone(),
-            eos: self.eos(tokenizer)?,
+            eos: eos(tokenizer, &self.eos)?,
             tokenization: self.tokenization.into(),
         };
         let bytes = molecules.build(&Compiler::new(tokenizer, &options)?)?;
@@ -198,16 +197,6 @@ impl BuildArgs {
         let manifest = Manifest::new(&artifact, input.clone(), certificate);
         drop(artifact);
         Ok((bytes, manifest))
-    }
-
-    fn eos(&self, tokenizer: &Tokenizer) -> Result<Option<TokenId>> {
-        match self.eos.as_str() {
-            "none" => Ok(None),
-            "auto" => Ok(tokenizer.eos()),
-            text => tokenizer.vocabulary().added(text).map(Some).ok_or_else(|| {
-                anyhow!("{} has no added token {text:?} to end a sequence with", tokenizer.name())
-            }),
-        }
     }
 
     /// Artifact and manifest of each job, in order.
