@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     ExitStatus, Format, GlobalArgs,
     corpus::{CorpusArgs, added_tokens, eos, number_format, tags},
-    output,
+    manifest, output,
     progress::Bar,
     table::{Table, count},
 };
@@ -134,7 +134,7 @@ impl BuildArgs {
             output::check_folder(path)?;
         }
         for [_, manifest] in &paths {
-            output::check_manifest(manifest)?;
+            manifest::check(manifest)?;
         }
         output::check_distinct(&outputs, corpus.names().map(|name| Path::new(name.as_ref())))?;
 
@@ -157,10 +157,11 @@ impl BuildArgs {
         let jobs = tokenizers
             .iter()
             .flat_map(|tokenizer| self.number_format.iter().map(move |format| (tokenizer, *format)));
-        for ((tokenizer, format), [artifact, manifest]) in jobs.zip(&paths) {
+        for ((tokenizer, format), [artifact, _]) in jobs.zip(&paths) {
             let made = pool.install(|| self.build(tokenizer, format, &molecules, &input, global))?;
-            output::write_all_whole(&[(manifest, made.1.to_ron()?.as_bytes()), (artifact, &made.0)])?;
-            built.push(BuiltArtifact::new(artifact, made.1));
+            let (bytes, manifest) = made;
+            manifest::write(artifact, &bytes, &manifest)?;
+            built.push(BuiltArtifact::new(artifact, manifest));
         }
         show_built(&built, global)?;
         let skipped = self.corpus.strict && input.skipped > 0;
@@ -203,7 +204,7 @@ impl BuildArgs {
     fn paths(&self, tokenizers: &[Tokenizer]) -> Result<Vec<[PathBuf; 2]>> {
         let single = tokenizers.len() * self.number_format.len() == 1;
         if single && self.output.extension().is_some_and(|extension| extension == "tplc") {
-            return Ok(vec![[self.output.clone(), self.output.with_extension("ron")]]);
+            return Ok(vec![[self.output.clone(), manifest::path_of(&self.output)]]);
         }
         ensure!(
             self.output.is_dir(),

@@ -8,6 +8,7 @@ mod completions;
 mod corpus;
 mod export;
 mod inspect;
+mod manifest;
 mod merge;
 mod output;
 mod progress;

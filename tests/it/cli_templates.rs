@@ -2,7 +2,7 @@
 
 use std::{fs, process::Stdio};
 
-use tplc::template::Manifest;
+use tplc::{artifact::Artifact, template::Manifest};
 
 use crate::{
     cli::{folder, program, run, tplc},
@@ -112,9 +112,10 @@ fn own_files_are_not_replaced() {
     golden::check("cli", "own_files", shown.join("\n"));
 }
 
-/// A build that is killed leaves the artifact that was there, whole.
+/// A build that is killed leaves whole files. The manifest is put in its place first, so what is there is the old pair, the
+/// new one, or the new manifest beside the old artifact; never an old manifest beside a new artifact.
 #[test]
-fn killed_builds_leave_what_was_there() {
+fn killed_builds_leave_whole_files() {
     let here = folder();
     let path = here.path().join("one.tplc");
     assert_eq!(run(here.path(), &build(&["--corpus", "reference:g2", "--output", "one.tplc"]), "").0, 0);
@@ -128,14 +129,47 @@ fn killed_builds_leave_what_was_there() {
         std::thread::sleep(std::time::Duration::from_millis(wait));
         child.kill().unwrap();
         let finished = child.wait().unwrap().success();
-        // Either way the artifact is whole, and the manifest is its own.
-        assert!(finished || fs::read(&path).unwrap() == before);
+        let artifact = Artifact::open(&path).unwrap();
         let manifest = fs::read_to_string(here.path().join("one.ron")).unwrap();
-        assert!(Manifest::from_ron(&manifest).unwrap().is_of(&fs::read(&path).unwrap()));
-        if finished {
+        let manifest = Manifest::from_ron(&manifest).unwrap();
+        let old = [manifest.is_of(&before), artifact.bytes() == before];
+        assert_ne!(old, [true, false]);
+        assert!(old != [false, true] || manifest.source.number_format == "fixed4");
+        assert!(old != [false, false] || manifest.is_of(artifact.bytes()));
+        assert!(!finished || old == [false, false]);
+        if old != [true, true] {
             return;
         }
     }
+}
+
+/// The new manifest beside the old artifact, as a build leaves them that is killed between the two.
+#[test]
+fn a_manifest_of_another_artifact_is_told() {
+    let here = folder();
+    for (format, name) in [(FORMAT, "one"), ("trimmed1", "two")] {
+        let output = format!("{name}.tplc");
+        let args = ["--number-format", format, "--certificate", "none", "-c", "reference:g2", "-o", &output];
+        assert_eq!(run(here.path(), &[&["build", "-t", "qwen"], &args[..]].concat(), "").0, 0);
+    }
+    let [one, two] = ["one", "two"].map(|name| here.path().join(name).with_extension("ron"));
+    let own = fs::read(&one).unwrap();
+    fs::copy(two, &one).unwrap();
+    let shown = [
+        &["check", "one.tplc"] as &[&str],
+        &["check", "one.tplc", "--format", "json"],
+        &["inspect", "one.tplc", "--smiles", "C"],
+        &["inspect", "one.tplc", "--smiles", "C", "--quiet"],
+        &["merge", "one.tplc", "one.tplc", "-o", "merged.tplc"],
+        &["check", "two.tplc"],
+    ]
+    .map(|args| tplc(here.path(), args));
+    golden::check("cli", "another_manifest", shown.join("\n"));
+    // Building again mends it.
+    let again = build(&["--certificate", "none", "--corpus", "reference:g2", "--output", "one.tplc"]);
+    assert_eq!(run(here.path(), &again, "").0, 0);
+    assert!(fs::read(&one).unwrap() == own);
+    assert_eq!(run(here.path(), &["check", "one.tplc"], "").0, 0);
 }
 
 #[test]
