@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{
     ExitStatus, Format, GlobalArgs,
+    build_drift::Measured,
     corpus::{CorpusArgs, added_tokens, eos, number_format, tags},
     manifest, output,
     progress::Bar,
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     artifact::{Artifact, Tokenization},
     corpus::InputCounts,
-    template::{Collector, Compiler, Manifest, TemplateOptions, certify},
+    template::{Collector, Compiler, DriftSummary, Manifest, TemplateOptions, certify},
     text::{NumberFormat, Tags},
     tokenizer::{Tokenizer, TokenizerSource},
 };
@@ -53,6 +54,10 @@ pub(super) struct BuildArgs {
     /// What to prove before writing.
     #[arg(long, value_enum, default_value_t = Proof::Full)]
     certificate: Proof,
+    /// Tell in the manifests what position templates do to real coordinates: counts that `tplc analyze --partial` wrote of
+    /// the same tokenizers and number formats.
+    #[arg(long, value_name = "FILE")]
+    drift: Option<PathBuf>,
     /// Threads; 0 takes one a core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
@@ -136,7 +141,14 @@ impl BuildArgs {
         for [_, manifest] in &paths {
             manifest::check(manifest)?;
         }
-        output::check_distinct(&outputs, corpus.names().map(|name| Path::new(name.as_ref())))?;
+        let names: Vec<_> = corpus.names().collect();
+        let inputs = names.iter().map(|name| Path::new(name.as_ref())).chain(self.drift.as_deref());
+        output::check_distinct(&outputs, inputs)?;
+        let jobs: Vec<(&Tokenizer, NumberFormat)> = tokenizers
+            .iter()
+            .flat_map(|tokenizer| self.number_format.iter().map(move |&format| (tokenizer, format)))
+            .collect();
+        let drifts = self.drifts(&jobs)?;
 
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build()?;
         let bar = Bar::new(global, corpus.total_bytes(), corpus.bytes_read());
@@ -154,12 +166,9 @@ impl BuildArgs {
         );
 
         let mut built = Vec::new();
-        let jobs = tokenizers
-            .iter()
-            .flat_map(|tokenizer| self.number_format.iter().map(move |format| (tokenizer, *format)));
-        for ((tokenizer, format), [artifact, _]) in jobs.zip(&paths) {
+        for (((tokenizer, format), drift), [artifact, _]) in jobs.into_iter().zip(drifts).zip(&paths) {
             let made = pool.install(|| self.build(tokenizer, format, &molecules, &input, global))?;
-            let (bytes, manifest) = made;
+            let (bytes, manifest) = (made.0, made.1.with_drift(drift));
             manifest::write(artifact, &bytes, &manifest)?;
             built.push(BuiltArtifact::new(artifact, manifest));
         }
@@ -198,6 +207,13 @@ impl BuildArgs {
         let manifest = Manifest::new(&artifact, input.clone(), certificate);
         drop(artifact);
         Ok((bytes, manifest))
+    }
+
+    /// What is known of the drift of each job, in order.
+    fn drifts(&self, jobs: &[(&Tokenizer, NumberFormat)]) -> Result<Vec<Option<DriftSummary>>> {
+        let Some(path) = &self.drift else { return Ok(vec![None; jobs.len()]) };
+        let measured = Measured::open(path)?;
+        jobs.iter().map(|&(tokenizer, format)| measured.summary(tokenizer, format).map(Some)).collect()
     }
 
     /// Artifact and manifest of each job, in order.

@@ -86,7 +86,7 @@ impl MergeArgs {
         }
         let beside = self.files.iter().zip(&parts).map(|(path, part)| manifest::beside(path, part));
         let parts: Option<Vec<Manifest>> = beside.collect();
-        let manifest = Manifest::of_merged(&artifact, parts.as_deref());
+        let manifest = Manifest::of_merged(&artifact, parts.as_deref())?;
         drop(artifact);
         manifest::write(path, &bytes, &manifest)?;
         show_built(&[BuiltArtifact::new(path, manifest)], global)?;

@@ -3,6 +3,7 @@
 mod analyze;
 mod audit;
 mod build;
+mod build_drift;
 mod check;
 mod completions;
 mod corpus;

@@ -91,6 +91,68 @@ fn same_bytes_by_any_way() {
     golden::check("cli", "merge_artifacts_faults", faults.join("\n"));
 }
 
+/// A manifest tells of drift that was measured of the same tokenizer and number format; shards and threads change nothing.
+#[test]
+fn manifests_tell_of_drift() {
+    let here = folder();
+    let analyze = |corpus: &str, format: &str, counts: &str| {
+        let args = ["analyze", "-t", "qwen", "-t", "phi-3", "--number-format", format, "-c", corpus];
+        assert_eq!(run(here.path(), &[&args[..], &["--partial", counts]].concat(), "").0, 0);
+    };
+    analyze("reference:g2", "trimmed2", "counts.json");
+    analyze("reference:qm9", "trimmed2", "others.json");
+    let built = |more: &[&str]| {
+        let args = ["build", "-t", "qwen", "--number-format", "trimmed2", "--certificate", "none"];
+        let args = [&args[..], &["--corpus", "reference:g2"], more].concat();
+        let (code, _, stderr) = run(here.path(), &args, "");
+        assert_eq!((code, stderr.as_str()), (0, ""));
+    };
+    let drift = ["--drift", "counts.json"];
+    built(&[&drift[..], &["-o", "one.tplc", "--threads", "1"]].concat());
+    built(&[&drift[..], &["-o", "two.tplc", "--threads", "3"]].concat());
+    built(&[&drift[..], &["-o", "shard1.tplc", "--shard", "1/2"]].concat());
+    built(&[&drift[..], &["-o", "shard2.tplc", "--shard", "2/2"]].concat());
+    built(&["-o", "without.tplc"]);
+    built(&["-o", "other.tplc", "--drift", "others.json"]);
+    assert_eq!(run(here.path(), &["merge", "shard2.tplc", "shard1.tplc", "-o", "merged.tplc"], "").0, 0);
+    let read = |name: &str| fs::read_to_string(here.path().join(name)).unwrap();
+    assert_eq!(read("one.ron"), read("two.ron"));
+    assert_eq!(read("one.ron"), read("merged.ron"));
+    let told = |name: &str| Manifest::from_ron(&read(name)).unwrap().drift;
+    assert!(told("without.ron").is_none() && told("other.ron") != told("one.ron"));
+    // A manifest of before there was drift to tell of.
+    let before = read("without.ron").replace("    drift: None,\n", "");
+    assert_ne!(before, read("without.ron"));
+    assert_eq!(Manifest::from_ron(&before).unwrap(), Manifest::from_ron(&read("without.ron")).unwrap());
+
+    // The summary is what the report says.
+    let report = run(here.path(), &["merge", "counts.json", "--format", "json"], "").1;
+    let report = &serde_json::from_str::<serde_json::Value>(&report).unwrap()["tokenizers"][0];
+    let drift = told("one.ron").unwrap();
+    assert_eq!(report["name"], "qwen3");
+    assert_eq!(report["atoms"], drift.holes);
+    assert_eq!(report["hole_distribution"]["mean"], drift.hole_tokens.mean);
+    assert_eq!(drift.placeholders.len(), 2);
+    for (index, placeholder) in drift.placeholders.iter().enumerate() {
+        assert_eq!(report["placeholders"][index]["text"], placeholder.text);
+        assert_eq!(report["placeholders"][index]["under"]["share"], placeholder.under);
+        assert_eq!(report["placeholders"][index]["over"]["share"], placeholder.over);
+    }
+    let ron = read("one.ron");
+    let mut shown = vec![ron[ron.find("    drift:").unwrap()..].to_owned()];
+    let other =
+        |args: &[&str]| tplc(here.path(), &[&["build", "-c", "reference:g2", "-o", "x.tplc"], args].concat());
+    shown.push(other(&["-t", "llama", "--number-format", "trimmed2", "--drift", "counts.json"]));
+    shown.push(other(&["-t", "qwen", "--number-format", "trimmed3", "--drift", "counts.json"]));
+    shown.push(other(&["-t", "qwen", "--drift", "one.ron"]));
+    shown.push(other(&["-t", "qwen", "--drift", "nothing.json"]));
+    for with in ["without.tplc", "other.tplc"] {
+        shown.push(tplc(here.path(), &["merge", "one.tplc", with, "-o", "x.tplc"]));
+    }
+    assert!(!here.path().join("x.tplc").exists());
+    golden::check("cli", "build_drift", shown.join("\n"));
+}
+
 /// A manifest replaces nothing but a manifest, and an artifact is called as one.
 #[test]
 fn own_files_are_not_replaced() {
