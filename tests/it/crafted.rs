@@ -6,7 +6,7 @@ use tplc::{
     artifact::{Artifact, Automaton, Edges, LiteralPlace, Tokenization},
     matcher::Matcher,
     primitives::{StateId, TokenId},
-    template::{Collector, Compiler, TemplateOptions, merge},
+    template::{Collector, Compiler, TemplateOptions, certify, merge},
     text::Skeleton,
 };
 
@@ -153,4 +153,16 @@ fn a_literal_of_any_length_is_compiled() {
         let template = artifact.template(&smiles).unwrap();
         assert_eq!(template.atoms(), DEPTH + 2);
     }
+}
+
+/// A long literal has more spellings than a number holds: that is no proof, and said.
+#[test]
+fn spellings_beyond_counting_are_no_certificate() {
+    let smiles = format!("{}C{}C", "C(".repeat(300), ")".repeat(300));
+    let artifact = artifact(&smiles, Tokenization::Any);
+    let fault = certify(artifact.tables(), &load("qwen3"), &|_| {}).unwrap_err().to_string();
+    assert!(fault.ends_with(
+        "more spellings in tokens than can be counted: build canonical templates, which have one"
+    ));
+    assert!(fault.starts_with("the literal \">))))"), "{fault}");
 }
