@@ -1,5 +1,5 @@
-//! Templates: making one of a molecule, beside tokenizing its skeleton; a matcher's step, alone and in a batch; filling a
-//! mask, beside clearing its words; opening an artifact.
+//! Templates: making one of a molecule, beside tokenizing its skeleton, by ours and by the bare `tokenizers` crate; a
+//! matcher's step, alone and in a batch; filling a mask, beside clearing its words; opening an artifact.
 //!
 //! `cargo bench --bench template`. After Criterion's own reports come the ratios of one run.
 #![allow(clippy::expect_used, clippy::print_stdout, missing_docs)]
@@ -15,7 +15,7 @@ use tplc::{
     primitives::TokenId,
     template::{Collector, Compiler, Oracle, TemplateOptions},
     text::Skeleton,
-    tokenizer::{Tokenizer, TokenizerSource},
+    tokenizer::{EmbeddedTokenizer, Tokenizer, TokenizerSource},
 };
 
 /// The SMILES of the reference corpus with their skeletons, and a conformer of each as text.
@@ -43,18 +43,32 @@ fn build(tokenizer: &Tokenizer, molecules: &[(String, Skeleton, String)]) -> Vec
     collector.build(&compiler).expect("builds")
 }
 
+/// The `tokenizer.json` that the `tokenizers` crate reads.
+fn original(name: &str) -> String {
+    EmbeddedTokenizer::find(name).expect("is known").tokenizer_json().expect("unpacks").to_string()
+}
+
 /// The median time of one call, over five rounds of `calls` after one that does not count.
 fn median(calls: u32, mut call: impl FnMut()) -> Duration {
-    let mut times: Vec<Duration> = (0..6)
-        .map(|_| {
+    let [median] = medians([(calls, &mut call)]);
+    median
+}
+
+/// The same for several calls, round by round in turns: what else the machine does meets all of them.
+fn medians<const N: usize>(mut all: [(u32, &mut dyn FnMut()); N]) -> [Duration; N] {
+    let mut times = [(); N].map(|()| Vec::new());
+    for _ in 0..6 {
+        for ((calls, call), times) in all.iter_mut().zip(&mut times) {
             let start = Instant::now();
-            (0..calls).for_each(|_| call());
-            start.elapsed() / calls
-        })
-        .skip(1)
-        .collect();
-    times.sort_unstable();
-    times[2]
+            (0..*calls).for_each(|_| call());
+            times.push(start.elapsed() / *calls);
+        }
+    }
+    times.map(|mut times| {
+        times.remove(0);
+        times.sort_unstable();
+        times[2]
+    })
 }
 
 fn main() {
@@ -73,11 +87,19 @@ fn main() {
         let mut template =
             || black_box(artifact.template(&next.next().expect("cycles").0).expect("is known"));
         group.bench_function("compile, warm", |b| b.iter(&mut template));
-        let compile = median(2_000, || drop(template()));
         let mut next = thirty.iter().cycle();
-        let tokenize = median(200, || {
+        let mut encode = || {
             black_box(tokenizer.encode(next.next().expect("cycles").1.as_str()).expect("encodes"));
-        });
+        };
+        // Ids alone, without spans: the fastest that the crate offers.
+        let shipped: tokenizers::Tokenizer = original(name).parse().expect("parses");
+        let mut next = thirty.iter().cycle();
+        let mut bare = || {
+            let skeleton = next.next().expect("cycles").1.as_str();
+            black_box(shipped.encode_fast(skeleton, false).expect("encodes"));
+        };
+        let [compile, tokenize, bare] =
+            medians([(2_000, &mut || drop(template())), (200, &mut encode), (200, &mut bare)]);
         let cold = median(1, || drop(black_box(build(&tokenizer, &all))));
 
         // A step: the mask's ids, and the token that the conformer has.
@@ -136,6 +158,7 @@ fn main() {
             name,
             compile,
             tokenize,
+            bare,
             cold,
             step,
             fill,
@@ -152,12 +175,16 @@ fn main() {
     });
     criterion.final_summary();
 
-    for (name, compile, tokenize, cold, step, fill, clear, batch, open, bytes) in table {
+    for (name, compile, tokenize, bare, cold, step, fill, clear, batch, open, bytes) in table {
         println!("\n{name}");
         println!("  template of a 30-atom molecule, warm tables   {compile:>12.2?}");
         println!(
             "  tokenizing its skeleton                       {tokenize:>12.2?}  {:.0}x",
             ratio(tokenize, compile)
+        );
+        println!(
+            "  the same by the bare `tokenizers` crate       {bare:>12.2?}  {:.0}x",
+            ratio(bare, compile)
         );
         println!("  all tables and 990 molecules, cold            {cold:>12.2?}");
         println!("  advance + mask_row, a token                   {step:>12.2?}");

@@ -119,7 +119,7 @@ impl<'a> Edges<'a> {
     }
 
     /// All edges by ascending token.
-    pub fn iter(self) -> impl ExactSizeIterator<Item = (TokenId, Target)> + 'a {
+    pub fn iter(self) -> impl DoubleEndedIterator<Item = (TokenId, Target)> + ExactSizeIterator + 'a {
         self.tokens.iter().copied().zip(self.targets.iter().copied())
     }
 }

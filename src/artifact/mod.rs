@@ -12,6 +12,7 @@ mod programs;
 mod read;
 mod tables;
 mod template;
+mod validate;
 mod wire;
 #[cfg(feature = "compile")]
 mod write;

@@ -36,15 +36,14 @@ impl Template {
         let Some(atoms @ 1..) = literals.len().checked_sub(1) else {
             return Err(Error::NoAtom { text: text() });
         };
-        let root = |(index, literal): (usize, &str)| {
-            tables.root(literal, LiteralPlace::of(index, atoms)).ok_or_else(|| Error::UnknownLiteral {
-                literal: literal.to_owned(),
-                index,
-                text: text(),
-            })
-        };
-        let roots = literals.clone().enumerate().map(root).collect::<Result<_, _>>()?;
-        Ok(Self { tables: Arc::clone(tables), roots })
+        // Of known length, so that nothing grows.
+        let mut roots = Vec::with_capacity(atoms + 1);
+        for (index, literal) in literals.clone().enumerate() {
+            let root = tables.root(literal, LiteralPlace::of(index, atoms));
+            let unknown = || Error::UnknownLiteral { literal: literal.to_owned(), index, text: text() };
+            roots.push(root.ok_or_else(unknown)?);
+        }
+        Ok(Self { tables: Arc::clone(tables), roots: roots.into() })
     }
 
     /// The tables that it shares with all templates of its artifact.

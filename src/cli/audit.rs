@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ExitStatus, Format, GlobalArgs,
     check::load_embedded,
-    corpus::{Rejects, added_tokens, number_format, tags},
+    corpus::{Rejects, added_tokens, eos, number_format, tags},
     output,
     progress::Bar,
     table::{Table, count, percent},
@@ -51,6 +51,10 @@ pub(super) struct AuditArgs {
     /// With --number-format, the tags around prompt and completion: none, conformer, or a .ron file.
     #[arg(long, value_name = "TAGS", default_value = "none", value_parser = tags, conflicts_with = "artifact")]
     tags: Tags,
+    /// With --number-format, the token that ends a generation: its text, `auto` (the tokenizer's own, if it tells), or
+    /// `none`.
+    #[arg(long, value_name = "TEXT|auto|none", default_value = "auto", conflicts_with = "artifact")]
+    eos: String,
     /// A corpus whose molecules are meant by "name"; repeatable.
     #[arg(long, short, value_name = "INPUT")]
     corpus: Vec<String>,
@@ -157,7 +161,7 @@ impl AuditArgs {
             (None, Some(format)) => Ok(TemplateOptions {
                 format,
                 tags: self.tags.clone(),
-                eos: tokenizer.eos(),
+                eos: eos(tokenizer, &self.eos)?,
                 ..TemplateOptions::default()
             }),
             (None, None) => bail!("name an artifact, or a number format with --number-format"),

@@ -2,22 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::{
     ExitStatus, Format, GlobalArgs,
-    corpus::{CorpusArgs, added_tokens, number_format, tags},
-    output,
+    build_drift::Measured,
+    corpus::{CorpusArgs, added_tokens, eos, number_format, tags},
+    manifest, output,
     progress::Bar,
     table::{Table, count},
 };
 use crate::{
     artifact::{Artifact, Tokenization},
     corpus::InputCounts,
-    primitives::TokenId,
-    template::{Collector, Compiler, Manifest, TemplateOptions, certify},
+    template::{Collector, Compiler, DriftSummary, Manifest, TemplateOptions, certify},
     text::{NumberFormat, Tags},
     tokenizer::{Tokenizer, TokenizerSource},
 };
@@ -54,6 +54,10 @@ pub(super) struct BuildArgs {
     /// What to prove before writing.
     #[arg(long, value_enum, default_value_t = Proof::Full)]
     certificate: Proof,
+    /// Tell in the manifests what position templates do to real coordinates: counts that `tplc analyze --partial` wrote of
+    /// the same tokenizers and number formats.
+    #[arg(long, value_name = "FILE")]
+    drift: Option<PathBuf>,
     /// Threads; 0 takes one a core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
@@ -135,9 +139,16 @@ impl BuildArgs {
             output::check_folder(path)?;
         }
         for [_, manifest] in &paths {
-            output::check_manifest(manifest)?;
+            manifest::check(manifest)?;
         }
-        output::check_distinct(&outputs, corpus.names().map(|name| Path::new(name.as_ref())))?;
+        let names: Vec<_> = corpus.names().collect();
+        let inputs = names.iter().map(|name| Path::new(name.as_ref())).chain(self.drift.as_deref());
+        output::check_distinct(&outputs, inputs)?;
+        let jobs: Vec<(&Tokenizer, NumberFormat)> = tokenizers
+            .iter()
+            .flat_map(|tokenizer| self.number_format.iter().map(move |&format| (tokenizer, format)))
+            .collect();
+        let drifts = self.drifts(&jobs)?;
 
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build()?;
         let bar = Bar::new(global, corpus.total_bytes(), corpus.bytes_read());
@@ -155,13 +166,11 @@ impl BuildArgs {
         );
 
         let mut built = Vec::new();
-        let jobs = tokenizers
-            .iter()
-            .flat_map(|tokenizer| self.number_format.iter().map(move |format| (tokenizer, *format)));
-        for ((tokenizer, format), [artifact, manifest]) in jobs.zip(&paths) {
+        for (((tokenizer, format), drift), [artifact, _]) in jobs.into_iter().zip(drifts).zip(&paths) {
             let made = pool.install(|| self.build(tokenizer, format, &molecules, &input, global))?;
-            output::write_all_whole(&[(manifest, made.1.to_ron()?.as_bytes()), (artifact, &made.0)])?;
-            built.push(BuiltArtifact::new(artifact, made.1));
+            let (bytes, manifest) = (made.0, made.1.with_drift(drift));
+            manifest::write(artifact, &bytes, &manifest)?;
+            built.push(BuiltArtifact::new(artifact, manifest));
         }
         show_built(&built, global)?;
         let skipped = self.corpus.strict && input.skipped > 0;
@@ -180,7 +189,7 @@ impl BuildArgs {
         let options = TemplateOptions {
             format,
             tags: self.tags.clone(),
-            eos: self.eos(tokenizer)?,
+            eos: eos(tokenizer, &self.eos)?,
             tokenization: self.tokenization.into(),
         };
         let bytes = molecules.build(&Compiler::new(tokenizer, &options)?)?;
@@ -200,21 +209,18 @@ impl BuildArgs {
         Ok((bytes, manifest))
     }
 
-    fn eos(&self, tokenizer: &Tokenizer) -> Result<Option<TokenId>> {
-        match self.eos.as_str() {
-            "none" => Ok(None),
-            "auto" => Ok(tokenizer.eos()),
-            text => tokenizer.vocabulary().added(text).map(Some).ok_or_else(|| {
-                anyhow!("{} has no added token {text:?} to end a sequence with", tokenizer.name())
-            }),
-        }
+    /// What is known of the drift of each job, in order.
+    fn drifts(&self, jobs: &[(&Tokenizer, NumberFormat)]) -> Result<Vec<Option<DriftSummary>>> {
+        let Some(path) = &self.drift else { return Ok(vec![None; jobs.len()]) };
+        let measured = Measured::open(path)?;
+        jobs.iter().map(|&(tokenizer, format)| measured.summary(tokenizer, format).map(Some)).collect()
     }
 
     /// Artifact and manifest of each job, in order.
     fn paths(&self, tokenizers: &[Tokenizer]) -> Result<Vec<[PathBuf; 2]>> {
         let single = tokenizers.len() * self.number_format.len() == 1;
         if single && self.output.extension().is_some_and(|extension| extension == "tplc") {
-            return Ok(vec![[self.output.clone(), self.output.with_extension("ron")]]);
+            return Ok(vec![[self.output.clone(), manifest::path_of(&self.output)]]);
         }
         ensure!(
             self.output.is_dir(),

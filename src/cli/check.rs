@@ -6,15 +6,17 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde::Serialize;
 
-use super::{ExitStatus, Format, GlobalArgs, corpus::added_tokens, output, progress::Bar, table::count};
+use super::{
+    ExitStatus, Format, GlobalArgs, corpus::added_tokens, manifest, output, progress::Bar, table::count,
+};
 use crate::{
     artifact::{Artifact, Tables},
     template::{Certificate, CertificateError, certify, same_tokenizer},
     tokenizer::{AddedTokens, Tokenizer, TokenizerSource, embedded},
 };
 
-/// Check that an artifact is undamaged and fits a tokenizer; prove again that it is exact. Put it into CI: a tokenizer
-/// that changed is exit status 1.
+/// Check that an artifact is undamaged and fits a tokenizer, and that a manifest beside it is its own; prove again that it
+/// is exact. Put it into CI: a tokenizer that changed is exit status 1.
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
     /// The artifact.
@@ -64,6 +66,7 @@ impl CheckArgs {
             Ok(artifact) => {
                 answer.molecules = Some(artifact.len());
                 self.judge(artifact.tables(), global, &mut answer)?;
+                answer.fault = answer.fault.or_else(|| manifest::fault(&self.artifact, &artifact));
             }
         }
         answer.good = answer.fault.is_none();

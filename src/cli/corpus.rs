@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Args;
 
 use super::{GlobalArgs, output, progress::Bar};
@@ -10,8 +10,9 @@ use crate::{
     corpus::{
         Corpus, CorpusFormat, CorpusOptions, InputCounts, JsonFields, Progress, Rejected, SmilesSource,
     },
+    primitives::TokenId,
     text::{NumberFormat, Tags},
-    tokenizer::AddedTokens,
+    tokenizer::{AddedTokens, Tokenizer},
 };
 
 #[derive(Debug, Args)]
@@ -146,6 +147,17 @@ pub(super) fn tags(text: &str) -> Result<Tags, String> {
                 .map_err(|error| format!("neither none nor conformer, and no readable file: {error}"))?;
             ron::from_str(&source).map_err(|error| error.to_string())
         }
+    }
+}
+
+/// The token that ends a sequence: by its text, or `auto` for the tokenizer's own, or `none`.
+pub(super) fn eos(tokenizer: &Tokenizer, text: &str) -> Result<Option<TokenId>> {
+    match text {
+        "none" => Ok(None),
+        "auto" => Ok(tokenizer.eos()),
+        text => tokenizer.vocabulary().added(text).map(Some).ok_or_else(|| {
+            anyhow!("{} has no added token {text:?} to end a sequence with", tokenizer.name())
+        }),
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     ExitStatus, Format, GlobalArgs,
     corpus::added_tokens,
-    output,
+    manifest, output,
     table::{Table, count, percent},
 };
 use crate::{
@@ -73,6 +73,9 @@ struct Shown {
 impl InspectArgs {
     pub(super) fn run(&self, global: &GlobalArgs) -> Result<ExitStatus> {
         let artifact = Artifact::open(&self.artifact)?;
+        if let Some(fault) = manifest::fault(&self.artifact, &artifact) {
+            global.tell(&format!("{}: {fault}", self.artifact.display()));
+        }
         match (&self.smiles, self.molecule, self.show) {
             (Some(smiles), _, _) => {
                 let template = match &self.tokenizer {

@@ -1,6 +1,6 @@
 //! `tplc merge`: adds the counts of several runs, or makes the artifacts of several shards one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
@@ -9,7 +9,7 @@ use super::{
     ExitStatus, GlobalArgs,
     analyze::{CostArgs, LimitArgs, show},
     build::{BuiltArtifact, show_built},
-    output,
+    manifest, output,
 };
 use crate::{
     artifact::Artifact,
@@ -78,19 +78,18 @@ impl MergeArgs {
             "{} does not end in .tplc, as an artifact does",
             path.display()
         );
-        output::check_manifest(&path.with_extension("ron"))?;
-        let parts: Option<Vec<Manifest>> = self.files.iter().map(|path| read_manifest(path)).collect();
-        let manifest = Manifest::of_merged(&artifact, parts.as_deref());
+        manifest::check(&manifest::path_of(path))?;
+        for (path, part) in self.files.iter().zip(&parts) {
+            if let Some(fault) = manifest::fault(path, part) {
+                global.tell(&format!("{}: {fault}", path.display()));
+            }
+        }
+        let beside = self.files.iter().zip(&parts).map(|(path, part)| manifest::beside(path, part));
+        let parts: Option<Vec<Manifest>> = beside.collect();
+        let manifest = Manifest::of_merged(&artifact, parts.as_deref())?;
         drop(artifact);
-        let beside = path.with_extension("ron");
-        output::write_all_whole(&[(&beside, manifest.to_ron()?.as_bytes()), (path, &bytes)])?;
+        manifest::write(path, &bytes, &manifest)?;
         show_built(&[BuiltArtifact::new(path, manifest)], global)?;
         Ok(ExitStatus::Success)
     }
-}
-
-/// The manifest beside an artifact, if there is one that belongs to it.
-fn read_manifest(artifact: &Path) -> Option<Manifest> {
-    let manifest = Manifest::from_ron(&std::fs::read_to_string(artifact.with_extension("ron")).ok()?).ok()?;
-    manifest.is_of(&std::fs::read(artifact).ok()?).then_some(manifest)
 }

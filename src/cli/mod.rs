@@ -3,11 +3,13 @@
 mod analyze;
 mod audit;
 mod build;
+mod build_drift;
 mod check;
 mod completions;
 mod corpus;
 mod export;
 mod inspect;
+mod manifest;
 mod merge;
 mod output;
 mod progress;

@@ -9,8 +9,6 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
-use crate::template::Manifest;
-
 /// Prints to standard output.
 pub(super) fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
@@ -71,7 +69,8 @@ fn temporary() -> tempfile::Builder<'static, 'static> {
     builder
 }
 
-/// Writes several whole files: none is put in its place before all are written.
+/// Writes several whole files: none is put in its place before all are written, then each in turn. Who is killed between
+/// two leaves the first one new and the second one as it was, each whole.
 pub(super) fn write_all_whole(files: &[(&Path, &[u8])]) -> Result<()> {
     let write = |&(path, content): &(&Path, &[u8])| {
         let mut file = WholeFile::create(path)?;
@@ -80,14 +79,6 @@ pub(super) fn write_all_whole(files: &[(&Path, &[u8])]) -> Result<()> {
     };
     let written: Vec<WholeFile> = files.iter().map(write).collect::<Result<_>>()?;
     written.into_iter().try_for_each(WholeFile::finish)
-}
-
-/// Checks that a manifest would replace nothing but a manifest: a `.ron` file of the same name may well be one's own.
-pub(super) fn check_manifest(path: &Path) -> Result<()> {
-    let manifest = |text: String| Manifest::from_ron(&text).is_ok();
-    let ours = !path.exists() || std::fs::read_to_string(path).is_ok_and(manifest);
-    ensure!(ours, "{}: there is a file of that name which is no manifest", cannot_write(path));
-    Ok(())
 }
 
 /// Checks before long work that its result will have a folder to go to.
@@ -121,7 +112,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn cannot_write(path: &Path) -> String {
+pub(super) fn cannot_write(path: &Path) -> String {
     format!("cannot write {}", path.display())
 }
 

@@ -1,7 +1,7 @@
 //! The runtime: which tokens may come next, and which come without a choice.
 //!
-//! A [`Matcher`] is a few words of state over a shared [`Template`]. It allocates once, when it is made, and not for any
-//! token.
+//! A [`Matcher`] is a few words of state over a shared [`Template`]. It allocates once, when it is made or cloned, and not
+//! for any token.
 //!
 //! A decoding loop appends the forced run, runs the model over it and the token before it in one pass, and samples under
 //! the mask:
@@ -65,7 +65,7 @@ use crate::{
 };
 
 /// Follows one text token by token.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Matcher {
     template: Template,
     at: Place,
@@ -106,6 +106,16 @@ pub struct Refused {
     pub text: String,
     /// Its place among the tokens of the text, from 0.
     pub position: usize,
+}
+
+impl Clone for Matcher {
+    /// A matcher at the same place, with the same room for what comes: it allocates for no token either.
+    fn clone(&self) -> Self {
+        let Self { template, at, behind: places, forcing } = self;
+        let mut behind = Vec::with_capacity(places.capacity());
+        behind.extend_from_slice(places);
+        Self { template: template.clone(), at: *at, behind, forcing: *forcing }
+    }
 }
 
 impl Matcher {

@@ -77,8 +77,21 @@ impl Builder {
         self.grow(&paths)
     }
 
-    /// As [`Builder::state_of_paths`], for paths in order.
+    /// As [`Builder::state_of_paths`], for paths in order. What they share is no way to part, so this is as deep as there
+    /// are paths, however long they are.
     fn grow(&mut self, paths: &[(&[(TokenId, bool)], StateId)]) -> Result<StateId, TemplateError> {
+        let shared = shared_tokens(paths);
+        let rest: Vec<_> = paths.iter().map(|(tokens, target)| (&tokens[shared..], *target)).collect();
+        let mut state = self.part(&rest)?;
+        let shared = paths.first().map_or(&[][..], |(tokens, _)| &tokens[..shared]);
+        for &(token, free) in shared.iter().rev() {
+            state = self.state(BTreeMap::from([(token, Target { state, free })]), false);
+        }
+        Ok(state)
+    }
+
+    /// The state in which paths end or part.
+    fn part(&mut self, paths: &[(&[(TokenId, bool)], StateId)]) -> Result<StateId, TemplateError> {
         let mut node = Node::default();
         let ended = paths.iter().take_while(|(tokens, _)| tokens.is_empty()).count();
         if ended == paths.len()
@@ -110,18 +123,24 @@ impl Builder {
         state: StateId,
         known: &mut FxHashMap<StateId, StateId>,
     ) -> StateId {
-        if let Some(&known) = known.get(&state) {
-            return known;
+        // On a stack of our own: a file may have paths of any length. Each state waits for those that its edges lead to.
+        let mut open = vec![(state, false)];
+        while let Some((state, waited)) = open.pop() {
+            if known.contains_key(&state) {
+                continue;
+            }
+            let edges = other.edges(state).iter();
+            if !waited {
+                open.push((state, true));
+                open.extend(edges.rev().map(|(_, target)| (target.state, false)));
+                continue;
+            }
+            let grafted = |target: Target| Target { state: known[&target.state], ..target };
+            let edges = edges.map(|(token, target)| (token, grafted(target))).collect();
+            let new = self.state(edges, other.ends_number(state));
+            known.insert(state, new);
         }
-        let mut node = Node { edges: BTreeMap::new(), ends_number: other.ends_number(state) };
-        for (token, target) in other.edges(state).iter() {
-            // As deep as a literal has tokens: edges lead down.
-            let state = self.graft(other, target.state, known);
-            node.edges.insert(token, Target { state, free: target.free });
-        }
-        let new = self.intern(node);
-        known.insert(state, new);
-        new
+        known[&state]
     }
 
     /// The automaton as it is now.
@@ -131,6 +150,13 @@ impl Builder {
         });
         Automaton::from_states(edges)
     }
+}
+
+/// How many tokens all paths begin with.
+fn shared_tokens(paths: &[(&[(TokenId, bool)], StateId)]) -> usize {
+    // Paths are in order, so what the first and the last share, all share.
+    let (Some((first, _)), Some((last, _))) = (paths.first(), paths.last()) else { return 0 };
+    first.iter().zip(*last).take_while(|(a, b)| a == b).count()
 }
 
 fn insert(node: &mut Node, token: TokenId, target: Target) -> Result<(), TemplateError> {

@@ -90,6 +90,14 @@ pub enum CertificateError {
         /// Texts, or their spellings.
         texts: u64,
     },
+    /// More spellings than can be counted, where every one is accepted.
+    #[error(
+        "{what} has more spellings in tokens than can be counted: build canonical templates, which have one"
+    )]
+    Uncounted {
+        /// Numbers or literals.
+        what: String,
+    },
     /// A literal leads to other numbers than the separator does, behind which all are tried.
     #[error("the literal {literal:?} leads to other numbers than those behind a separator")]
     OtherNumbers {
@@ -217,10 +225,17 @@ fn count_paths(
     let openings: Vec<(&str, u64)> =
         language.openings.iter().map(|opening| (opening.text.as_str(), behind(opening))).collect();
     let with_number = |copy: &[u8]| -> u64 {
-        openings.iter().map(|(opening, numbers)| ways(&[copy, opening.as_bytes()].concat()) * numbers).sum()
+        let texts = |(opening, numbers): &(&str, u64)| {
+            ways(&[copy, opening.as_bytes()].concat()).saturating_mul(*numbers)
+        };
+        openings.iter().map(texts).fold(0, u64::saturating_add)
     };
     let expect = |root: StateId, texts: u64, what: &dyn Fn() -> String| {
         let paths = paths[root.index()];
+        // Beyond this, counts are no longer told apart.
+        if texts == u64::MAX {
+            return Err(CertificateError::Uncounted { what: what() });
+        }
         if paths == texts { Ok(()) } else { Err(CertificateError::Paths { what: what(), paths, texts }) }
     };
     expect(tables.separator, with_number(b","), &|| "the separator and the number behind it".to_owned())?;

@@ -20,6 +20,11 @@ pub enum TemplateError {
     /// Two artifacts that cannot be one.
     #[error("the artifacts were built with different {0}: build all with the same tokenizer and options")]
     OtherOptions(&'static str),
+    /// Artifacts whose manifests tell of different drift.
+    #[error(
+        "the manifests of the artifacts tell of different drift: build all shards with the same --drift FILE, or all without"
+    )]
+    OtherDrift,
     /// The tokenizer refused a text.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),

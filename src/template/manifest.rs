@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Certificate;
+use super::{Certificate, TemplateError};
 use crate::{
     artifact::{Artifact, LiteralPlace},
     corpus::InputCounts,
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What an artifact is made of. Written as RON beside it, and as JSON on request (`"schema": "tplc.manifest/1"`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// [`Manifest::SCHEMA`].
@@ -31,6 +31,50 @@ pub struct Manifest {
     pub sections: Vec<SectionSize>,
     /// What was tried and held; `None` if nothing was tried (`--certificate none`).
     pub certificate: Option<Certificate>,
+    /// What position templates of the same tokenizer and number format do to real coordinates; `None` if nothing was
+    /// given (`--drift`).
+    #[serde(default)]
+    pub drift: Option<DriftSummary>,
+}
+
+/// What was measured of position templates, which count tokens: why exact ones are needed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DriftSummary {
+    /// Conformers that were measured.
+    pub conformers: u64,
+    /// Their holes.
+    pub holes: u64,
+    /// Tokens wholly inside a hole.
+    pub hole_tokens: HoleTokens,
+    /// The placeholders that were compared.
+    pub placeholders: Vec<PlaceholderDrift>,
+    /// The placeholder of least cost.
+    pub adaptive: Option<PlaceholderDrift>,
+}
+
+/// The tokens of holes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoleTokens {
+    /// Their mean.
+    pub mean: f64,
+    /// The fewest.
+    pub min: i64,
+    /// The most.
+    pub max: i64,
+}
+
+/// What one placeholder does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlaceholderDrift {
+    /// The text that stands in each hole.
+    pub text: String,
+    /// The share of holes whose coordinates are shorter, 0 to 1: junk follows them.
+    pub under: f64,
+    /// The share of holes whose coordinates are longer, 0 to 1: digits are cut.
+    pub over: f64,
 }
 
 /// What an artifact was built from.
@@ -131,26 +175,43 @@ impl Manifest {
                 .map(|(section, bytes)| SectionSize { section: section.to_owned(), bytes: bytes as u64 })
                 .collect(),
             certificate,
+            drift: None,
         }
+    }
+
+    /// With what was measured of position templates.
+    #[must_use]
+    pub fn with_drift(self, drift: Option<DriftSummary>) -> Self {
+        Self { drift, ..self }
     }
 
     /// The manifest of an artifact that was merged of others: rows add up, and it is as proven as all its parts are, since
     /// each of its literals is one of theirs.
-    pub fn of_merged<D: AsRef<[u8]>>(artifact: &Artifact<D>, parts: Option<&[Self]>) -> Self {
+    ///
+    /// # Errors
+    /// [`TemplateError::OtherDrift`] if the parts do not tell of the same drift.
+    pub fn of_merged<D: AsRef<[u8]>>(
+        artifact: &Artifact<D>,
+        parts: Option<&[Self]>,
+    ) -> Result<Self, TemplateError> {
         let parts = parts.unwrap_or_default();
         let mut input = InputCounts::default();
         for part in parts {
             input.rows += part.input.rows;
             input.skipped += part.input.skipped;
         }
+        let drift = parts.first().and_then(|part| part.drift.clone());
+        if parts.iter().any(|part| part.drift != drift) {
+            return Err(TemplateError::OtherDrift);
+        }
         // A part without molecules has nothing to prove.
         let mut parts = parts.iter().filter(|part| part.molecules.molecules > 0);
         let first = parts.next().and_then(|part| part.certificate.clone());
         let proven = first.filter(|_| parts.all(|part| part.certificate.is_some()));
-        let mut manifest = Self::new(artifact, input, None);
+        let mut manifest = Self::new(artifact, input, None).with_drift(drift);
         let literals = manifest.molecules.literals.iter().sum();
         manifest.certificate = proven.map(|certificate| Certificate { literals, ..certificate });
-        manifest
+        Ok(manifest)
     }
 
     /// Whether it was written for these bytes.

@@ -41,7 +41,9 @@ pub use certificate::{Certificate, CertificateError, certify, same_tokenizer};
 pub use collector::Collector;
 pub use compiler::{Compiler, TemplateOptions};
 pub use error::TemplateError;
-pub use manifest::{Manifest, MoleculeCounts, SectionSize, Source};
+pub use manifest::{
+    DriftSummary, HoleTokens, Manifest, MoleculeCounts, PlaceholderDrift, SectionSize, Source,
+};
 pub use merge::merge;
 pub use numbers::{DecimalSet, NumberLanguage, Opening, Start};
 pub use oracle::Oracle;

@@ -115,23 +115,36 @@ impl<'v> Speller<'v> {
     /// [`TemplateError::Straddles`] if a token would reach over the edge of a number, [`TemplateError::NotSpelled`] if the
     /// vocabulary lacks a byte.
     pub(super) fn state(&mut self, state: StateId) -> Result<StateId, TemplateError> {
-        if let Some(&known) = self.known.get(&state) {
-            return Ok(known);
+        // On a stack of our own, as literals may be long: each state waits for those that its edges lead to.
+        let mut open = vec![(state, None)];
+        while let Some((state, edges)) = open.pop() {
+            if self.known.contains_key(&state) {
+                continue;
+            }
+            let Some(mut edges) = edges else {
+                let edges = self.edges(state)?;
+                let targets: Vec<StateId> = edges.values().map(|target| target.state).collect();
+                open.push((state, Some(edges)));
+                open.extend(targets.into_iter().rev().map(|target| (target, None)));
+                continue;
+            };
+            edges.values_mut().for_each(|target| target.state = self.known[&target.state]);
+            let new = self.tokens.state(edges, self.bytes.ends_number(state));
+            self.known.insert(state, new);
         }
+        Ok(self.known[&state])
+    }
+
+    /// The tokens that go on from a state of bytes, and the states of bytes behind them.
+    fn edges(&self, state: StateId) -> Result<BTreeMap<TokenId, Target>, TemplateError> {
         let mut edges = BTreeMap::new();
         self.spell(&self.words.words, Way { state, depth: 0, free: true, outside: false }, &mut edges)?;
-        let ends_number = self.bytes.ends_number(state);
-        if edges.is_empty() && !ends_number {
+        if edges.is_empty() && !self.bytes.ends_number(state) {
             let byte = self.bytes.edges(state).tokens().first().map_or(0, |byte| byte.0);
             let text = char::from(byte as u8).to_string();
             return Err(TemplateError::NotSpelled { tokenizer: self.tokenizer.name().to_owned(), text });
         }
-        for target in edges.values_mut() {
-            target.state = self.state(target.state)?;
-        }
-        let new = self.tokens.state(edges, ends_number);
-        self.known.insert(state, new);
-        Ok(new)
+        Ok(edges)
     }
 
     /// Finds the tokens that go on from a way, among the words that it is the beginning of.

@@ -143,6 +143,27 @@ proptest! {
     }
 }
 
+/// A generation ends with the token that `--eos` names, as for `tplc build`.
+#[test]
+fn the_end_is_the_token_that_is_named() {
+    let here = folder();
+    let qwen = load("qwen3");
+    let text = "[C]<5.799,-0.2748,-0.9587>=[O]<1,0,-2.5>";
+    let body: Vec<u32> = qwen.encode(text).unwrap().ids.iter().map(|id| id.0).collect();
+    let ended = |eos: &str| qwen.vocabulary().added(eos).map(|id| id.0);
+    let lines = [None, ended("<|im_end|>"), ended("<|endoftext|>")].map(|end| {
+        let ids: Vec<u32> = body.iter().copied().chain(end).collect();
+        serde_json::json!({ "ids": ids }).to_string() + "\n"
+    });
+    let text_lines = ["", "<|im_end|>", "<|endoftext|>"]
+        .map(|end| serde_json::json!({ "text": text.to_owned() + end }).to_string() + "\n");
+    std::fs::write(here.path().join("ends.jsonl"), [lines, text_lines].concat().concat()).unwrap();
+    let audit = ["audit", "--number-format", "trimmed4", "-t", "qwen", "--format", "jsonl", "ends.jsonl"];
+    let shown = [&[] as &[&str], &["--eos", "<|endoftext|>"], &["--eos", "none"], &["--eos", "<end>"]]
+        .map(|eos| tplc(here.path(), &[&audit[..], eos].concat()));
+    golden::check("cli", "audit_eos", shown.join("\n"));
+}
+
 /// Generations as lines, judged against an artifact and against a format.
 #[test]
 fn audit_on_the_command_line() {

@@ -1,7 +1,9 @@
 //! The integration tests: one binary, so one link.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod allocations;
 mod audit;
+mod audit_twin;
 mod cli;
 mod cli_templates;
 mod cli_trace;
@@ -12,6 +14,7 @@ mod corpus_inputs;
 #[cfg(feature = "parquet")]
 mod corpus_parquet;
 mod corpus_properties;
+mod crafted;
 mod drift;
 mod export;
 mod golden;
