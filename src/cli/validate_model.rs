@@ -13,15 +13,15 @@ use crate::{
     },
     primitives::TokenId,
     text::NumberFormat,
-    tokenizer::{Tokenizer, TokenizerSource},
+    tokenizer::{HubConfig, Tokenizer, TokenizerSource},
 };
 
 /// Which model, where, and in which numbers.
 #[derive(Debug, Args)]
 pub(super) struct ModelArgs {
-    /// A model folder (config.json, safetensors, tokenizer.json), `tiny` for the one that is compiled in, `random` for
+    /// A model folder (config.json, safetensors, tokenizer.json), `hf:ORG/NAME[@REV]` for one of the hub, `tiny` for the one that is compiled in, `random` for
     /// random weights, or an adversary: anything, brackets, letters, endless, end.
-    #[arg(long, value_name = "FOLDER|NAME", default_value = "tiny")]
+    #[arg(long, value_name = "FOLDER|hf:ORG/NAME|NAME", default_value = "tiny")]
     model: String,
     /// The tokenizer, where it is not the model folder's own; `random` and adversaries take qwen3 without one.
     #[arg(long, short, value_name = "NAME|PATH|hf:ORG/NAME")]
@@ -87,12 +87,18 @@ impl ModelArgs {
         // A device or type that is not there is told before anything long.
         self.dtype.on(&self.device.open()?)?;
         let wish = Wish::ALL.into_iter().find(|wish| wish.name() == self.model);
+        let hub = self.model.starts_with("hf:").then(|| self.model.parse::<TokenizerSource>()).transpose()?;
         let kind = match (self.model.as_str(), wish) {
             (_, Some(wish)) => Kind::Adversary(wish),
             ("random", _) => Kind::Random,
             (name, _) => {
                 let unpacked = (name == TINY).then(unpack_tiny).transpose()?;
-                let folder = unpacked.as_ref().map_or(PathBuf::from(name), |tiny| tiny.path().join(TINY));
+                let fetched = match &hub {
+                    Some(hub) => hub.model_folder(&HubConfig::from_env())?,
+                    None => None,
+                };
+                let unpacked_folder = unpacked.as_ref().map(|tiny| tiny.path().join(TINY));
+                let folder = unpacked_folder.or(fetched).unwrap_or_else(|| PathBuf::from(name));
                 ensure!(
                     folder.is_dir(),
                     "there is no model folder {}; `--model random` and the adversaries need none",
@@ -103,7 +109,7 @@ impl ModelArgs {
             }
         };
         let overlays = added_tokens(&self.added_tokens)?;
-        let source = match (&self.tokenizer, &kind) {
+        let source = match (self.tokenizer.as_ref().or(hub.as_ref()), &kind) {
             (Some(source), _) => source.clone(),
             (None, Kind::Folder { folder, .. }) => TokenizerSource::Folder(folder.clone()),
             (None, _) => "qwen3".parse()?,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::{
     DecodeError, LanguageModel, Packed, Wanted,
     guide::{Columns, Guide},
@@ -46,6 +48,19 @@ pub(super) struct Decoded {
     pub(super) outputs: Vec<Output>,
     /// Forward passes of the model, each over all rows of its batch.
     pub(super) passes: u32,
+    /// What a GPU was asked for, where it decoded by itself.
+    pub(super) gpu: Option<GpuWork>,
+}
+
+/// What a GPU was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct GpuWork {
+    /// Kernels that ran.
+    pub kernels: u64,
+    /// Launches by the host: of a kernel, or of a recorded pass.
+    pub launches: u64,
+    /// Passes that were run, those included that had nothing left to read.
+    pub passes: u64,
 }
 
 /// A row in its slot.

@@ -34,7 +34,7 @@ pub use adversary::{Adversary, Wish};
 pub use cuda::CudaDecoder;
 pub use config::{Family, ModelConfig, Rope, RopeScaling};
 pub use device::{DeviceName, NumberType};
-pub use engine::Output;
+pub use engine::{GpuWork, Output};
 pub use error::DecodeError;
 pub use language_model::{LanguageModel, Logits};
 pub use model::Decoder;

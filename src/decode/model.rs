@@ -54,6 +54,9 @@ struct Linear {
     bias: Option<Tensor>,
 }
 
+/// Multiplications of a product from which on it is worth more than one thread.
+const WORTH_THREADS: usize = 1 << 24;
+
 impl Decoder {
     /// A decoder with `slots` sequences of up to `context` tokens.
     ///
@@ -69,6 +72,8 @@ impl Decoder {
             return Err(DecodeError::TooLong { tokens: context, context: config.context });
         }
         let device = weights.device().clone();
+        // Threads that wait for each other at every small product cost more than they bring, the more the more there are.
+        gemm::set_threading_threshold(WORTH_THREADS);
         // The CPU attends in f32.
         let cells = if device.is_cpu() { DType::F32 } else { weights.dtype() };
         let Tensors { embedding, layers, norm, head } = Tensors::take(config, &mut weights)?;

@@ -1,10 +1,11 @@
 //! What strategies did, side by side.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{DecodeError, Finding, Labels, Run, Runner, Stages, Strategy, Subject};
+use super::{DecodeError, Finding, GpuWork, Labels, Output, Run, Runner, Stages, Strategy, Subject};
 use crate::artifact::Bounds;
 
 /// One strategy over all rows.
@@ -61,6 +62,8 @@ pub struct StrategyReport {
     pub labels: Labels,
     /// Where the time went, in seconds.
     pub time: Times,
+    /// What a GPU was asked for, where it decoded by itself; else `null`.
+    pub gpu: Option<GpuWork>,
     /// The first fault, in words.
     pub first_fault: Option<String>,
 }
@@ -127,7 +130,6 @@ impl Runner<'_> {
     /// As [`Runner::judge`].
     pub fn report(&self, run: &Run, subjects: &[Subject]) -> Result<StrategyReport, DecodeError> {
         let Run { strategy, outputs, .. } = run;
-        let mut findings: Vec<Finding> = Vec::with_capacity(outputs.len());
         let (mut atoms, mut bound) = (0, Bounds::default());
         for subject in subjects {
             let template = self.template(subject)?;
@@ -137,12 +139,14 @@ impl Runner<'_> {
                     true => template.decisions_left(template.start(), 0),
                     false => template.tokens_left(template.start(), 0),
                 };
-            // An output that is not there would be a fault that nobody sees.
-            match outputs.iter().find(|output| output.row == subject.row) {
-                Some(output) => findings.push(self.judge(subject, output)?),
-                None => return Err(DecodeError::Lost { row: subject.row }),
-            }
         }
+        let by_row: BTreeMap<u64, &Output> = outputs.iter().map(|output| (output.row, output)).collect();
+        let finding = |subject: &Subject| match by_row.get(&subject.row) {
+            Some(output) => self.judge(subject, output),
+            // An output that is not there would be a fault that nobody sees.
+            None => Err(DecodeError::Lost { row: subject.row }),
+        };
+        let findings = subjects.par_iter().map(finding).collect::<Result<Vec<Finding>, _>>()?;
         let sum = |of: fn(&Finding) -> u64| findings.iter().map(of).sum::<u64>();
         let tokens = outputs.iter().map(|output| output.tokens.len() as u64).sum();
         let row_passes: u64 = outputs.iter().map(|output| u64::from(output.passes)).sum();
@@ -190,6 +194,7 @@ impl Runner<'_> {
             failures: sum(|finding| u64::from(!finding.replays() || !finding.reads_well())),
             labels,
             time: run.stages.into(),
+            gpu: run.gpu,
             first_fault,
         })
     }

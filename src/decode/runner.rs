@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    DecodeError, LanguageModel, Output, Strategy,
+    DecodeError, GpuWork, LanguageModel, Output, Strategy,
     engine::{Decoded, Engine, Job},
     guide::{Columns, Guide},
     positions::{FreeRule, Positions},
@@ -61,6 +61,8 @@ pub struct Run {
     pub time: Duration,
     /// Where the time went.
     pub stages: Stages,
+    /// What a GPU was asked for, where it decoded by itself.
+    pub gpu: Option<GpuWork>,
 }
 
 impl Run {
@@ -191,9 +193,9 @@ impl<'a> Runner<'a> {
         let decoded = decode(strategy, model, columns, sampler, watch, jobs, finished);
         // The model is left as it was found, whether or not it could decode.
         model.restrict(None)?;
-        let Decoded { outputs, passes } = decoded?;
+        let Decoded { outputs, passes, gpu } = decoded?;
         watch.recorder().tokens(outputs.iter().map(|output| output.tokens.len() as u64).sum());
-        Ok(Run { strategy, outputs, passes, time: started.elapsed(), stages: watch.take() })
+        Ok(Run { strategy, outputs, passes, time: started.elapsed(), stages: watch.take(), gpu })
     }
 
     fn jobs(

@@ -1,4 +1,4 @@
-//! Tokenizers from the Hugging Face hub. The one file that imports `hf_hub`.
+//! Tokenizers, and models with them, from the Hugging Face hub. The one file that imports `hf_hub`.
 
 use std::path::PathBuf;
 
@@ -75,12 +75,25 @@ pub(super) fn fetch(repo: &str, _: Option<&str>, _: &HubConfig) -> Result<PathBu
     Err(super::TokenizerError::HubNotBuilt { repo: repo.to_owned() })
 }
 
+/// Makes the files of a model lie in one folder, its weights included, and returns it.
+#[cfg(not(feature = "hub"))]
+pub(super) fn fetch_model(
+    repo: &str,
+    revision: Option<&str>,
+    config: &HubConfig,
+) -> Result<PathBuf, super::TokenizerError> {
+    fetch(repo, revision, config)
+}
+
 #[cfg(feature = "hub")]
-pub(super) use online::fetch;
+pub(super) use online::{fetch, fetch_model};
 
 #[cfg(feature = "hub")]
 mod online {
-    use std::path::{Path, PathBuf};
+    use std::{
+        collections::{BTreeMap, BTreeSet},
+        path::{Path, PathBuf},
+    };
 
     use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
     use hf_hub::{Cache, Repo, RepoType};
@@ -121,12 +134,61 @@ mod online {
         if !config.offline {
             let commit = folder.file_name().and_then(|name| name.to_str()).unwrap_or(revision);
             // The other files come from the very commit that the tokenizer is of.
-            Remote { revision: commit, cache: remote.cache.clone(), ..remote }.add_optional(&folder)?;
+            Remote { revision: commit, cache: remote.cache.clone(), ..remote }
+                .add_optional(&folder, &[TOKENIZER_CONFIG, ADDED_TOKENS, CONFIG])?;
+        }
+        Ok(folder)
+    }
+
+    /// The weights of a checkpoint: in one file, or in those that an index names.
+    const WEIGHTS: &str = "model.safetensors";
+    const INDEX: &str = "model.safetensors.index.json";
+
+    #[derive(serde::Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+
+    /// Makes the files of a model lie in one folder, its weights included, and returns it.
+    pub(crate) fn fetch_model(
+        repo: &str,
+        revision: Option<&str>,
+        config: &HubConfig,
+    ) -> Result<PathBuf, TokenizerError> {
+        let folder = fetch(repo, revision, config)?;
+        let commit = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let cache = Cache::new(config.cache.clone().unwrap_or_default());
+        let remote = Remote { name: repo, revision: commit, config, cache };
+        if !config.offline {
+            remote.add_optional(&folder, &[INDEX])?;
+        }
+        for file in remote.weights(&folder)? {
+            if !folder.join(&file).exists() {
+                remote.download(&file)?;
+            }
         }
         Ok(folder)
     }
 
     impl Remote<'_> {
+        /// The files of weights.
+        fn weights(&self, folder: &Path) -> Result<BTreeSet<String>, TokenizerError> {
+            let path = folder.join(INDEX);
+            if !path.exists() {
+                return Ok(BTreeSet::from([WEIGHTS.to_owned()]));
+            }
+            let broken =
+                |reason: String| self.error(INDEX, &reason, "remove it from the cache to fetch it again");
+            let json = std::fs::read(&path).map_err(|error| broken(error.to_string()))?;
+            let index: Index = serde_json::from_slice(&json).map_err(|error| broken(error.to_string()))?;
+            let files: BTreeSet<String> = index.weight_map.into_values().collect();
+            // A name is no way out of the folder.
+            match files.iter().find(|file| file.contains(['/', '\\']) || file.starts_with('.')) {
+                Some(file) => Err(broken(format!("it names {file:?}, which is no file of the repository"))),
+                None => Ok(files),
+            }
+        }
+
         fn repo(&self) -> Repo {
             Repo::with_revision(self.name.to_owned(), RepoType::Model, self.revision.to_owned())
         }
@@ -138,10 +200,10 @@ mod online {
             cache.get(file).or_else(|| by_commit.is_file().then_some(by_commit))
         }
 
-        fn add_optional(&self, folder: &Path) -> Result<(), TokenizerError> {
+        fn add_optional(&self, folder: &Path, files: &[&str]) -> Result<(), TokenizerError> {
             let absent =
                 self.cache.path().join(self.repo().folder_name()).join(".no_exist").join(self.revision);
-            for file in [TOKENIZER_CONFIG, ADDED_TOKENS, CONFIG] {
+            for &file in files {
                 if folder.join(file).exists() || absent.join(file).exists() {
                     continue;
                 }
@@ -178,9 +240,13 @@ mod online {
         /// Says what an error of the hub means.
         fn explain(&self, file: &str, error: &ApiError) -> TokenizerError {
             let (reason, hint) = match status(error) {
-                Some(404) => (
+                Some(404) if file == TOKENIZER => (
                     "the hub has no such file (404)".to_owned(),
                     "check the repository's name and the revision; the repository may have no tokenizer.json",
+                ),
+                Some(404) => (
+                    "the hub has no such file (404)".to_owned(),
+                    "convert the repository's weights to safetensors",
                 ),
                 Some(code @ (401 | 403)) if self.config.token.is_some() => (
                     format!("the hub refuses access ({code})"),

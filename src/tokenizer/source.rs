@@ -8,7 +8,7 @@ use super::added::AddedTokens;
 use super::embedded::{EmbeddedTokenizer, embedded};
 use super::folder::{ModelFacts, TOKENIZER, read_file, read_folder};
 use super::hf::Parts;
-use super::hub::{HubConfig, fetch, is_repo_name, is_revision};
+use super::hub::{HubConfig, fetch, fetch_model, is_repo_name, is_revision};
 use super::{Tokenizer, TokenizerError};
 
 /// Where a tokenizer comes from.
@@ -76,6 +76,19 @@ impl fmt::Display for TokenizerSource {
 }
 
 impl TokenizerSource {
+    /// The folder of the model whose tokenizer this is, with its weights: a folder itself, or what is fetched from the hub;
+    /// others belong to no model.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Hub`] if the hub does not give a file.
+    pub fn model_folder(&self, hub: &HubConfig) -> Result<Option<PathBuf>, TokenizerError> {
+        match self {
+            Self::Folder(folder) => Ok(Some(folder.clone())),
+            Self::Hub { repo, revision } => fetch_model(repo, revision.as_deref(), hub).map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// Loads the tokenizer and lays `overlays` over it, in order. The hub is reached as the environment says.
     ///
     /// # Errors

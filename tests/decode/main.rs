@@ -4,6 +4,8 @@
 mod bench;
 mod checkpoint;
 mod cli;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod models;
 mod strategies;
 mod torch;

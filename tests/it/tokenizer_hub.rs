@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
@@ -173,6 +174,47 @@ fn tokenizer_hub_offline_uses_the_cache_alone() {
     hub.asked();
     assert_eq!(ids(&load("hf:org/model", &offline).unwrap().encode("ab<x>").unwrap()), [2, 3]);
     assert_eq!(hub.asked(), [""; 0]);
+}
+
+/// A model comes with its weights: one file, or the shards that an index names, of the commit that its tokenizer is of.
+#[test]
+fn tokenizer_hub_models_come_with_their_weights() {
+    let index = |file: &str| format!(r#"{{ "weight_map": {{ "a": "one.safetensors", "b": "{file}" }} }}"#);
+    let mut files = repo();
+    files.files.extend([
+        (("c1", "model.safetensors.index.json"), index("two.safetensors")),
+        (("c1", "one.safetensors"), "first".to_owned()),
+        (("c1", "two.safetensors"), "second".to_owned()),
+        (("c2", "model.safetensors"), "all".to_owned()),
+    ]);
+    let fetch = |source: &str, config: &HubConfig| -> Result<PathBuf, TokenizerError> {
+        source.parse::<TokenizerSource>()?.model_folder(config).map(Option::unwrap)
+    };
+    let (hub, home) = (Hub::serve(files.clone()), TempDir::new().unwrap());
+    let config = hub.config(&home);
+    let folder = fetch("hf:org/model", &config).unwrap();
+    let read = |folder: &std::path::Path, file: &str| std::fs::read_to_string(folder.join(file)).unwrap();
+    assert_eq!((read(&folder, "one.safetensors"), read(&folder, "two.safetensors")), ("first".into(), "second".into()));
+    let folder = fetch("hf:org/model@v2", &config).unwrap();
+    assert_eq!(read(&folder, "model.safetensors"), "all");
+    hub.asked();
+    // Nothing is asked for again, and nothing is needed.
+    let offline = HubConfig { offline: true, ..config.clone() };
+    for config in [&config, &offline] {
+        assert!(fetch("hf:org/model", config).is_ok() && fetch("hf:org/model@v2", config).is_ok());
+    }
+    assert_eq!(hub.asked(), [""; 0]);
+
+    let fault = |files: Repo| {
+        let (hub, home) = (Hub::serve(files), TempDir::new().unwrap());
+        fetch("hf:org/model", &hub.config(&home)).unwrap_err().to_string()
+    };
+    let without = fault(repo());
+    assert!(without.contains("model.safetensors") && without.contains("404"), "{without}");
+    files.files.insert(("c1", "model.safetensors.index.json"), index("../two.safetensors"));
+    assert!(fault(files.clone()).contains("no file of the repository"), "{}", fault(files));
+    let embedded = "qwen3".parse::<TokenizerSource>().unwrap();
+    assert_eq!(embedded.model_folder(&config).unwrap(), None);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use self::{
 };
 use super::{
     DecodeError, LanguageModel, Logits, ModelConfig, Packed, Weights,
-    engine::{Decoded, Job},
+    engine::{Decoded, GpuWork, Job},
     guide::Columns,
     packed::{self, Run as PackedRun},
     sampler::Sampler,
@@ -90,8 +90,8 @@ impl CudaDecoder {
         let state = State::new(&self.trunk.driver, jobs, columns, self.whole.width, sizes)?;
         let sampling = device_sampling(sampler);
         let spread = match strategy.forces() {
-            // Runs ride along: on average there are fewer than two tokens a row.
-            true => 2 * self.slots + SPARE,
+            // Runs ride along: on average there are fewer than one and a half tokens a row.
+            true => self.slots + self.slots / 2 + SPARE,
             false => self.slots + SPARE,
         };
         let room = spread.next_multiple_of(8);
@@ -99,11 +99,12 @@ impl CudaDecoder {
 
         let mut told = all - state.jobs;
         (0..told).for_each(|_| finished());
-        let mut looked = vec![0; 4];
+        let (mut looked, mut gpu) = (vec![0; 4], GpuWork::default());
         if state.jobs > 0 {
             let begun = watch.begin();
             let wide = state.first_tokens.next_multiple_of(64).clamp(room, self.room);
-            for _ in 0..state.first_tokens.div_ceil(wide) {
+            let first_passes = state.first_tokens.div_ceil(wide);
+            for _ in 0..first_passes {
                 self.pass(&state, &sampling, wide)?;
             }
             // What was launched by hand has run before it is recorded.
@@ -125,6 +126,7 @@ impl CudaDecoder {
                         None => self.pass(&state, &sampling, room)?,
                     }
                 }
+                gpu.passes += PASSES_A_LOOK as u64;
                 looked = self.trunk.driver.read(&state.counters)?;
                 if timed {
                     let kernels = self.trunk.driver.timed_kernels()?;
@@ -137,9 +139,16 @@ impl CudaDecoder {
                 }
             }
             watch.end(begun, SpanKind::Forward, SpanArgs::default());
+            // A pass that is launched by hand has the kernels of a recorded one.
+            let kernels = recorded.as_ref().map_or(0, |recorded| recorded.kernels);
+            let launched = first_passes as u64 * kernels;
+            gpu.launches = launched + gpu.passes;
+            gpu.kernels = launched + gpu.passes * kernels;
+            gpu.passes += first_passes as u64;
         }
         let outputs = state.outputs(&self.trunk.driver)?;
-        Ok(Decoded { outputs, passes: looked[PASSES] })
+        let gpu = (gpu.kernels > 0).then_some(gpu);
+        Ok(Decoded { outputs, passes: looked[PASSES], gpu })
     }
 
     /// One pass: launched, or recorded.

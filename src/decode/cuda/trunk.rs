@@ -11,8 +11,13 @@ use crate::decode::{
     weights::Weights,
 };
 
-const SOURCE: &str =
-    concat!(include_str!("common.cu"), include_str!("trunk.cu"), include_str!("plan.cu"), include_str!("choose.cu"));
+const SOURCE: &str = concat!(
+    include_str!("common.cu"),
+    include_str!("trunk.cu"),
+    include_str!("attention.cu"),
+    include_str!("plan.cu"),
+    include_str!("choose.cu"),
+);
 
 /// A model, ready to run.
 pub(super) struct Trunk {
@@ -124,6 +129,8 @@ impl Trunk {
         let layers = layers.collect::<Result<_, _>>()?;
         let bytes = |count: usize| driver.zeros::<u8>(count * dtype.size_in_bytes());
         let heads = config.heads * config.head_dim;
+        // The queries that a block of `attention` takes at most.
+        let queries = (config.heads / config.kv_heads).max(8);
         let work = Work {
             stream: bytes(room * config.hidden)?,
             normed: bytes(room * config.hidden)?,
@@ -134,7 +141,9 @@ impl Trunk {
             product: bytes(room * config.intermediate)?,
             wanted: bytes(slots * config.hidden)?,
             logits: bytes(slots * stride(config.vocabulary))?,
-            parts: driver.zeros(MOST_PARTED * context.div_ceil(PART) * config.heads * (config.head_dim + 2))?,
+            parts: driver.zeros(
+                MOST_PARTED * config.kv_heads * context.div_ceil(PART) * queries * (config.head_dim + 2),
+            )?,
             done: driver.zeros(MOST_PARTED * config.kv_heads)?,
         };
         let kernels = Kernels {
@@ -299,7 +308,7 @@ impl Trunk {
 }
 
 const HEADS_A_BLOCK: usize = 8;
-const ATTENTION_THREADS: usize = 256;
+const ATTENTION_THREADS: usize = 128;
 /// Cells that a block of `attention` takes at most, and the tokens of a pass up to which there are more blocks than one
 /// for a token's cells: more tokens fill the GPU as they are.
 const PART: usize = 256;
