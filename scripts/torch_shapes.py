@@ -79,7 +79,7 @@ def timed(model, batch, steps=192):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("names", nargs="*", default=[])
+    parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--time", type=int, metavar="BATCH")
     args = parser.parse_args()
     for seed, name in enumerate(SHAPES):

@@ -22,7 +22,9 @@ use super::{
 use crate::{
     artifact::{Artifact, Tables},
     corpus::{Corpus, CorpusOptions, Progress, Rejected},
-    decode::{LanguageModel, Prompt, Run, Runner, Sampler, Sampling, Strategy, StrategyReport, Subject, Watch},
+    decode::{
+        LanguageModel, Prompt, Run, Runner, Sampler, Sampling, Strategy, StrategyReport, Subject, Watch,
+    },
     drift::{Analysis, AnalysisOptions, CostModel, DEFAULT_PLACEHOLDERS, Report},
     template::{Compiler, TemplateOptions, same_tokenizer},
     text::NumberFormat,

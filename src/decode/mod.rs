@@ -30,9 +30,9 @@ mod watch;
 mod weights;
 
 pub use adversary::{Adversary, Wish};
+pub use config::{Family, ModelConfig, Rope, RopeScaling};
 #[cfg(feature = "cuda")]
 pub use cuda::CudaDecoder;
-pub use config::{Family, ModelConfig, Rope, RopeScaling};
 pub use device::{DeviceName, NumberType};
 pub use engine::{GpuWork, Output};
 pub use error::DecodeError;

@@ -13,8 +13,8 @@ use tplc::{
     artifact::{Artifact, Tables},
     corpus::{Corpus, CorpusOptions},
     decode::{
-        CudaDecoder, Decoder, DeviceName, LanguageModel, ModelConfig, Output, Packed, Prompt, Runner, Sampler,
-        Sampling, Strategy, Subject, Wanted, Watch, Weights,
+        CudaDecoder, Decoder, DeviceName, LanguageModel, ModelConfig, Output, Packed, Prompt, Runner,
+        Sampler, Sampling, Strategy, Subject, Wanted, Watch, Weights,
     },
     template::{Collector, Compiler, TemplateOptions},
     text::{NumberFormat, Skeleton, Tags},

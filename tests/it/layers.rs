@@ -16,7 +16,18 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("trace", &[]),
     (
         "decode",
-        &["primitives", "text", "tokenizer", "drift", "artifact", "matcher", "template", "audit", "trace"],
+        &[
+            "primitives",
+            "corpus",
+            "text",
+            "tokenizer",
+            "drift",
+            "artifact",
+            "matcher",
+            "template",
+            "audit",
+            "trace",
+        ],
     ),
     (
         "cli",
@@ -37,7 +48,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
 ];
 
 /// Where each heavy dependency may be imported.
-const ONLY: [(&str, &[&str]); 12] = [
+const ONLY: [(&str, &[&str]); 14] = [
     ("use tokenizers::", &["tokenizer/hf.rs"]),
     ("hf_hub", &["tokenizer/hub.rs"]),
     ("parquet::", &["corpus/parquet.rs"]),
@@ -47,6 +58,8 @@ const ONLY: [(&str, &[&str]); 12] = [
     ("safetensors::", &["cli/export/tensors.rs", "decode/weights.rs"]),
     ("zip::", &["cli/export/npz.rs"]),
     ("candle", &["decode/"]),
+    ("cudarc::", &["decode/cuda/driver.rs"]),
+    ("gemm::", &["decode/model.rs"]),
     ("clap", &["cli/"]),
     ("indicatif", &["cli/progress.rs"]),
     ("comfy_table", &["cli/table.rs"]),

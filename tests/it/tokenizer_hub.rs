@@ -194,7 +194,10 @@ fn tokenizer_hub_models_come_with_their_weights() {
     let config = hub.config(&home);
     let folder = fetch("hf:org/model", &config).unwrap();
     let read = |folder: &std::path::Path, file: &str| std::fs::read_to_string(folder.join(file)).unwrap();
-    assert_eq!((read(&folder, "one.safetensors"), read(&folder, "two.safetensors")), ("first".into(), "second".into()));
+    assert_eq!(
+        (read(&folder, "one.safetensors"), read(&folder, "two.safetensors")),
+        ("first".into(), "second".into())
+    );
     let folder = fetch("hf:org/model@v2", &config).unwrap();
     assert_eq!(read(&folder, "model.safetensors"), "all");
     hub.asked();

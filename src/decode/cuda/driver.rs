@@ -121,8 +121,7 @@ impl Driver {
         let stream = device.cuda_stream();
         let context = stream.context();
         let (major, minor) = context.compute_capability().map_err(failed("asking what it can do"))?;
-        let mut options =
-            vec![format!("--gpu-architecture=sm_{major}{minor}"), "--std=c++17".to_owned()];
+        let mut options = vec![format!("--gpu-architecture=sm_{major}{minor}"), "--std=c++17".to_owned()];
         options.extend(definitions.iter().map(|(name, value)| format!("-D{name}={value}")));
         let compiled = compile_ptx_with_opts(source, CompileOptions { options, ..CompileOptions::default() })
             .map_err(failed("compiling kernels"))?;
@@ -345,4 +344,3 @@ pub(in crate::decode) fn keep_to_one_stream(device: &CudaDevice) {
 fn failed<E: std::fmt::Debug>(doing: &'static str) -> impl Fn(E) -> DecodeError {
     move |error| DecodeError::Gpu { doing, reason: format!("{error:?}") }
 }
-

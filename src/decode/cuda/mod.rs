@@ -48,6 +48,8 @@ pub struct CudaDecoder {
 
 /// Tokens of the passes that bring prompts: enough to be worth a product's while.
 const PROMPT_ROOM: usize = 4096;
+/// The threads of a block, each of which plans for a row.
+const MOST_SLOTS: usize = 1024;
 /// Passes between two looks at how many rows are done.
 const PASSES_A_LOOK: usize = 8;
 /// Places of a pass beyond one a row, for prompts of rows that come later.
@@ -66,6 +68,11 @@ impl CudaDecoder {
     ) -> Result<Self, DecodeError> {
         if context > config.context {
             return Err(DecodeError::TooLong { tokens: context, context: config.context });
+        }
+        if slots > MOST_SLOTS {
+            let reason =
+                format!("{slots} rows side by side are more than the {MOST_SLOTS} that a block plans for");
+            return Err(DecodeError::Gpu { doing: "placing the model", reason });
         }
         let room = PROMPT_ROOM.max(2 * slots + SPARE);
         let trunk = Trunk::new(config, weights, slots, context, room)?;

@@ -317,9 +317,8 @@ const MOST_PARTED: usize = 320;
 impl Layer {
     fn new(driver: &Driver, tensors: &LayerTensors, cells: usize) -> Result<Self, DecodeError> {
         let weight = |projection: &Projection| driver.pointer(&projection.weight);
-        let bias = |projection: &Projection| {
-            projection.bias.as_ref().map(|bias| driver.pointer(bias)).transpose()
-        };
+        let bias =
+            |projection: &Projection| projection.bias.as_ref().map(|bias| driver.pointer(bias)).transpose();
         let norm = |weight: &Tensor| match folds(weight.dtype()) {
             true => Ok(None),
             false => driver.pointer(weight).map(Some),
