@@ -183,8 +183,12 @@ impl<'a> Runner<'a> {
     ) -> Result<Run, DecodeError> {
         watch.take();
         watch.recorder().strategy(strategy.name());
+        // What is replayed is no work of the strategy.
+        let oracle = Oracle::new(self.tokenizer, &self.tables.header);
+        let script = |subject| if self.replays { self.script(&oracle, subject).map(Some) } else { Ok(None) };
+        let scripts = subjects.iter().map(script).collect::<Result<Vec<_>, _>>()?;
         let started = Instant::now();
-        let jobs = self.jobs(strategy, model.context(), subjects, watch)?;
+        let jobs = self.jobs(strategy, model.context(), subjects, scripts, watch)?;
         let columns = match strategy {
             Strategy::Restricted => Columns::Only(&self.alphabet),
             _ => Columns::All,
@@ -203,6 +207,7 @@ impl<'a> Runner<'a> {
         strategy: Strategy,
         context: usize,
         subjects: &[Subject],
+        scripts: Vec<Option<Arc<[TokenId]>>>,
         watch: &mut Watch<'_>,
     ) -> Result<Vec<Job>, DecodeError> {
         let begun = watch.begin();
@@ -227,7 +232,7 @@ impl<'a> Runner<'a> {
                 }
             }
         };
-        let job = |subject: &Subject| -> Result<Job, DecodeError> {
+        let job = |(subject, script): (&Subject, _)| -> Result<Job, DecodeError> {
             let prompt = self.prompt(subject)?;
             // A row that is not held may run up to the end of the model's positions; one that is held must not need to.
             let room = match strategy {
@@ -235,10 +240,9 @@ impl<'a> Runner<'a> {
                 _ => usize::MAX,
             };
             let longest = self.longest(subject)?.min(room);
-            let script = if self.replays { Some(self.script(&oracle, subject)?) } else { None };
             Ok(Job { row: subject.row, prompt, guide: guide(subject)?, longest, script })
         };
-        let jobs = subjects.iter().map(job).collect::<Result<_, _>>();
+        let jobs = subjects.iter().zip(scripts).map(job).collect::<Result<_, _>>();
         watch.end(begun, SpanKind::Build, SpanArgs { rows: subjects.len() as u32, ..SpanArgs::default() });
         jobs
     }

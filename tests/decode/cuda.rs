@@ -46,7 +46,7 @@ fn off(ours: &[Vec<f32>], theirs: &[Vec<f32>]) -> f32 {
     difference(ours, theirs) / largest
 }
 
-/// Every family in every type: read at once, in ragged runs, and with runs taken back.
+/// Every family in every type (bf16 keeps three bits less than f16): read at once, in ragged runs, and with runs taken back.
 #[test]
 #[ignore = "needs a GPU"]
 fn cuda_logits_are_those_of_transformers() {
@@ -56,7 +56,7 @@ fn cuda_logits_are_those_of_transformers() {
             candle_core::safetensors::load(folder.join("logits.safetensors"), &Device::Cpu).unwrap();
         let tokens: Vec<Vec<u32>> = fixture["tokens"].to_vec2().unwrap();
         let theirs: Vec<Vec<Vec<f32>>> = fixture["logits"].to_vec3().unwrap();
-        for (dtype, most) in [(DType::F32, 1e-4), (DType::F16, 2e-2), (DType::BF16, 8e-2)] {
+        for (dtype, most) in [(DType::F32, 1e-4), (DType::F16, 2e-2), (DType::BF16, 16e-2)] {
             let mut model = resident(&folder, dtype, 2, 128);
             for (slot, tokens) in tokens.iter().enumerate() {
                 let ours = one_shot(&mut model, slot, &ids(tokens.iter().copied()));

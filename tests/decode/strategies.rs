@@ -1,16 +1,17 @@
 //! Strategies: exact ones show no fault whatever the model wants, and the same ids by every way; the others do what
 //! they are known for.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use tplc::{
+    corpus::Coordinate,
     decode::{
         Adversary, DecodeError, LanguageModel, Logits, Packed, Run, Sampler, Sampling, Strategy,
         StrategyReport, Subject, Watch, Wish,
     },
     matcher::Matcher,
     primitives::TokenId,
-    text::Tags,
+    text::{NumberFormat, Tags},
     trace::{Patterns, Recorder, TraceSummary},
 };
 
@@ -77,6 +78,63 @@ fn exact_strategies_withstand_wide_vocabularies() {
             assert_eq!(said(run), said(&runs[0]), "{tokenizer} {}", run.strategy);
         }
     }
+}
+
+/// Replayed, every strategy says the coordinates that its subjects came with, a model that wants letters or not, and exact
+/// ones take the passes that the automaton foretells. Subjects without coordinates are an error.
+#[test]
+fn replayed_strategies_do_equal_work() {
+    let bench = Bench::tiny("trimmed4");
+    let mut subjects = bench.subjects(9);
+    let runner = bench.runner().replaying();
+    let context = runner.context(&subjects).unwrap();
+    let mut model = Adversary::new(Wish::Letters, &bench.tokenizer, 3, 4, context + 64);
+    let sampler = Sampler::new(WARM, 1).unwrap();
+    let mut run = |strategy, subjects: &[Subject]| {
+        runner.run(strategy, &mut model, sampler, subjects, &mut Watch::new(Recorder::off()), || ())
+    };
+    let error = run(Strategy::Mask, &subjects).unwrap_err();
+    assert!(matches!(error, DecodeError::Replay { .. }), "{error}");
+    let format: NumberFormat = "trimmed4".parse().unwrap();
+    let texts: Vec<String> = subjects
+        .iter_mut()
+        .map(|subject| {
+            let at = |n: u64| {
+                Coordinate::from_nanos((subject.row * 77 + n * 13) as i64 * 123_400_000 % 9_999_900_000)
+            };
+            let atoms = 0..subject.skeleton.atoms() as u64;
+            let conformer: Vec<_> = atoms.map(|atom| [0, 1, 2].map(|axis| at(atom * 3 + axis))).collect();
+            let text = subject.skeleton.render(&conformer, &format).unwrap();
+            subject.conformer = Some(conformer);
+            text
+        })
+        .collect();
+    for strategy in Strategy::ALL {
+        let run = run(strategy, &subjects).unwrap();
+        for (output, text) in run.outputs.iter().zip(&texts) {
+            assert_eq!(bench.tokenizer.decode(&output.tokens, true).unwrap(), *text, "{strategy}");
+            assert!(output.finished, "{strategy}");
+        }
+        let report = bench.report(&run, &subjects);
+        assert_eq!(report.failures, 0, "{strategy}: {report:?}");
+        if strategy.is_exact() {
+            assert_exact(&report, strategy.name());
+        }
+    }
+}
+
+/// The run of median time, and none of none.
+#[test]
+fn the_median_is_told() {
+    let bench = Bench::tiny("trimmed4");
+    let subjects = bench.subjects(1);
+    let mut model = Adversary::new(Wish::Anything, &bench.tokenizer, 3, 1, 1024);
+    let run = bench.run(Strategy::Mask, &mut model, WARM, &subjects);
+    let timed = |seconds| Run { time: Duration::from_secs(seconds), ..run.clone() };
+    let median = |seconds: &[u64]| Run::median(seconds.iter().copied().map(timed).collect());
+    assert_eq!(median(&[9, 1, 5]).map(|run| run.time.as_secs()), Some(5));
+    assert_eq!(median(&[4, 2]).map(|run| run.time.as_secs()), Some(4));
+    assert_eq!(median(&[]), None);
 }
 
 /// A row alone, in batches of 2 and 32, and in another order: the same ids under every strategy.
