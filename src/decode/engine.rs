@@ -103,7 +103,7 @@ impl Engine<'_, '_> {
                 while slot.is_none() {
                     let Some(job) = waiting.next() else { break };
                     match Row::of(job)? {
-                        Seat::Row(row) => *slot = Some(row),
+                        Seat::Row(row) => *slot = Some(*row),
                         Seat::Finished(output) => {
                             decoded.outputs.push(output);
                             finished();
@@ -164,7 +164,7 @@ impl Engine<'_, '_> {
 
 /// What a job begins as.
 pub(super) enum Seat {
-    Row(Row),
+    Row(Box<Row>),
     Finished(Output),
 }
 
@@ -173,7 +173,7 @@ impl Row {
     pub(super) fn of(job: Job) -> Result<Seat, DecodeError> {
         let output = Output { row: job.row, tokens: Vec::new(), passes: 0, finished: false };
         let mut row = Self { unread: job.prompt.clone(), job, output, read: 0, chosen: None };
-        Ok(if row.take_forced()? { Seat::Finished(row.output) } else { Seat::Row(row) })
+        Ok(if row.take_forced()? { Seat::Finished(row.output) } else { Seat::Row(Box::new(row)) })
     }
 
     /// Where its next token is chosen.

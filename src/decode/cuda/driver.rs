@@ -34,7 +34,14 @@ pub(super) struct Driver {
     module: Arc<CudaModule>,
     _workspace: CudaSlice<u8>,
     /// The events around each kernel, while they are asked for.
-    timed: RefCell<Option<Vec<(&'static str, CudaEvent, CudaEvent)>>>,
+    timed: RefCell<Option<Vec<Timed>>>,
+}
+
+/// A kernel that ran between two events.
+struct Timed {
+    name: &'static str,
+    begin: CudaEvent,
+    end: CudaEvent,
 }
 
 /// A function of the compiled source.
@@ -157,12 +164,12 @@ impl Driver {
     pub(super) fn timed_kernels(&self) -> Result<Vec<(&'static str, Duration, Duration)>, DecodeError> {
         self.wait()?;
         let timed = self.timed.borrow_mut().take().unwrap_or_default();
-        let Some((_, first, _)) = timed.first() else { return Ok(Vec::new()) };
+        let Some(first) = timed.first() else { return Ok(Vec::new()) };
         let since = |event: &CudaEvent| {
-            let milliseconds = first.elapsed_ms(event).map_err(failed("timing kernels"))?;
+            let milliseconds = first.begin.elapsed_ms(event).map_err(failed("timing kernels"))?;
             Ok::<_, DecodeError>(Duration::from_secs_f64(f64::from(milliseconds.max(0.0)) / 1000.0))
         };
-        timed.iter().map(|(name, begin, end)| Ok((*name, since(begin)?, since(end)?))).collect()
+        timed.iter().map(|kernel| Ok((kernel.name, since(&kernel.begin)?, since(&kernel.end)?))).collect()
     }
 
     /// Runs `launch`, with events around it if kernels are timed.
@@ -182,7 +189,7 @@ impl Driver {
         launch()?;
         let end = event()?;
         if let Some(timed) = self.timed.borrow_mut().as_mut() {
-            timed.push((name, begin, end));
+            timed.push(Timed { name, begin, end });
         }
         Ok(())
     }

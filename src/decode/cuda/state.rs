@@ -91,7 +91,7 @@ impl State {
                 }
                 Seat::Row(row) => row,
             };
-            let (job, output, unread) = (row.job, row.output, row.unread);
+            let Row { job, output, unread, .. } = *row;
             let most = job.prompt.len() + job.longest;
             if most > context {
                 return Err(DecodeError::TooLong { tokens: most, context });
