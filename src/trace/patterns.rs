@@ -207,7 +207,10 @@ mod tests {
             ("cuda_runtime", "cudaLaunchKernelExC", &["kernel launches"]),
             ("cuda_runtime", "cudaMemcpyAsync", &[]),
             ("cuda_runtime", "cudaStreamSynchronize", &["synchronizations"]),
-            ("kernel", "void gemv2T_kernel_val<int, int>", &["kernels"]),
+            ("kernel", "void gemv2T_kernel_val<int, int>", &["kernels", "matrix products"]),
+            ("kernel", "gemm_gate_up", &["kernels", "matrix products"]),
+            ("kernel", "choose", &["kernels", "planning and choosing"]),
+            ("kernel", "heads", &["kernels", "small kernels of a layer"]),
             ("kernel", "void pytorch_flash::flash_fwd_splitkv_kernel<…>", &["kernels", "attention kernels"]),
             ("kernel", "fmha_cutlassF_bf16_aligned_64x64_rf_sm80", &["kernels", "attention kernels"]),
             (
