@@ -2,10 +2,10 @@
 """Makes checkpoints of real shapes with seeded random weights, for `tplc validate --device cuda:0` and its tests.
 
     python3 scripts/torch_shapes.py FOLDER [NAME ...]          # writes FOLDER/NAME, all shapes without names
-    python3 scripts/torch_shapes.py FOLDER --time 32 [NAME ...]  # and times compiled decoding at that batch
+    python3 scripts/torch_shapes.py FOLDER [NAME ...] --time 32  # and times compiled decoding at that batch
 
-A folder holds config.json, model.safetensors (bf16) and logits.safetensors: `tokens`, two texts, and `logits`, those
-behind every token as `transformers` computes them in f32 from the same weights. Needs torch with CUDA and transformers;
+A folder holds config.json, model.safetensors (bf16) and logits.safetensors: `tokens`, two texts, and `logits_16`, every
+16th of those behind every token as `transformers` computes them in f32 from the same weights. Needs torch with CUDA and transformers;
 no network. Timing decodes greedily with a static cache of CONTEXT positions, compiled, as `transformers` does itself.
 """
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Exact strategies against every model and the four ways of sampling: one JSON object a run on standard output; stops at
-# the first fault. The first argument is the number of rows, the others are model folders to try too.
+# the first fault. The first argument is the number of rows, the others are model folders to try too (models/tiny, say).
+# DEVICE=cuda:0 for models on a GPU.
 set -eu
 rows=${1:-10000}
 [ $# -gt 0 ] && shift
@@ -16,6 +17,6 @@ for model in random anything brackets letters endless end "$@"; do
         "--temperature 1 --top-p 1 --top-k 0 --min-p 0.05"; do
         # shellcheck disable=SC2086
         "$tplc" validate --model "$model" $own --number-format trimmed4 --strategy mask,forced,restricted \
-            --samples "$rows" --batch 64 $sampling --format json
+            --samples "$rows" --batch "${BATCH:-64}" --device "${DEVICE:-cpu}" $sampling --format json
     done
 done

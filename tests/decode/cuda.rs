@@ -4,7 +4,7 @@
 //! $ cargo test --release --features cuda --test decode -- --ignored cuda
 //! ```
 //!
-//! With `TPLC_SHAPES=FOLDER`, what `scripts/torch_shapes.py` wrote there is compared too.
+//! One of them compares what `scripts/torch_shapes.py` wrote to a folder, which `TPLC_SHAPES` must name.
 
 use std::{path::Path, sync::Arc};
 
@@ -75,11 +75,12 @@ fn cuda_logits_are_those_of_transformers() {
     }
 }
 
-/// The same at real sizes, where a folder of them is given.
+/// The same at real sizes.
 #[test]
 #[ignore = "needs a GPU"]
 fn cuda_logits_of_real_shapes_are_those_of_transformers() {
-    let Some(shapes) = std::env::var_os("TPLC_SHAPES") else { return };
+    let shapes =
+        std::env::var_os("TPLC_SHAPES").expect("TPLC_SHAPES names a folder that torch_shapes.py wrote");
     for folder in std::fs::read_dir(shapes).unwrap().map(|entry| entry.unwrap().path()) {
         let fixture =
             candle_core::safetensors::load(folder.join("logits.safetensors"), &Device::Cpu).unwrap();

@@ -79,6 +79,7 @@ pub(super) struct Buffer<T> {
 /// The type must lie in memory as the kernel's parameter does.
 pub(super) unsafe trait Argument: Copy {}
 
+#[repr(transparent)]
 struct Passed<T>(T);
 
 // SAFETY: the wrapper has no layout of its own.

@@ -74,7 +74,7 @@ impl CudaDecoder {
                 format!("{slots} rows side by side are more than the {MOST_SLOTS} that a block plans for");
             return Err(DecodeError::Gpu { doing: "placing the model", reason });
         }
-        let room = PROMPT_ROOM.max(2 * slots + SPARE);
+        let room = PROMPT_ROOM.max(3 * slots + SPARE);
         let trunk = Trunk::new(config, weights, slots, context, room)?;
         let (plan, choose) = (trunk.driver.kernel("plan")?, trunk.driver.kernel("choose")?);
         let whole = trunk.whole_head();
@@ -91,15 +91,17 @@ impl CudaDecoder {
         watch: &mut Watch<'_>,
         mut finished: impl FnMut(),
     ) -> Result<Decoded, DecodeError> {
+        // Cells are written over from their start.
+        self.held.fill(0);
         let begun = watch.begin();
         let all = jobs.len();
         let sizes = [self.slots, self.trunk.context, self.room];
         let state = State::new(&self.trunk.driver, jobs, columns, self.whole.width, sizes)?;
         let sampling = device_sampling(sampler);
         let spread = match strategy.forces() {
-            // Runs ride along: on average there are fewer than one and a half tokens a row.
-            true => self.slots + self.slots / 2 + SPARE,
-            false => self.slots + SPARE,
+            // Runs ride along: up to 1.6 tokens a row on average (Llama's digits), and prompts of rows that come later.
+            true => 2 * self.slots + self.slots / 4 + SPARE,
+            false => self.slots + self.slots / 4 + SPARE,
         };
         let room = spread.next_multiple_of(8);
         watch.end(begun, SpanKind::Build, SpanArgs::default());
@@ -208,6 +210,10 @@ impl LanguageModel for CudaDecoder {
             None => None,
             Some(ids) => {
                 packed::check_tokens(ids, self.whole.width)?;
+                if ids.is_empty() {
+                    let reason = "there is no id to compute logits of".to_owned();
+                    return Err(DecodeError::Gpu { doing: "restricting the output layer", reason });
+                }
                 let ids: Vec<u32> = ids.iter().map(|token| token.0).collect();
                 Some(self.trunk.head_of(&ids)?)
             }

@@ -10,6 +10,7 @@ use crate::{
         DecodeError,
         engine::{Job, Output, Row, Seat},
         guide::{self, Columns},
+        packed::check_tokens,
         positions::{FreeRule, Place, Positions},
     },
     matcher::Matcher,
@@ -96,6 +97,9 @@ impl State {
             if most > context {
                 return Err(DecodeError::TooLong { tokens: most, context });
             }
+            // What has no embedding must not be looked up.
+            check_tokens(&unread, vocabulary)?;
+            check_tokens(job.script.as_deref().unwrap_or_default(), vocabulary)?;
             let begin = tokens.len();
             tokens.extend(unread.iter().map(|token| token.0));
             tokens.resize(begin + context, 0);
@@ -108,7 +112,7 @@ impl State {
             prompt.push(job.prompt.len() as u32);
             longest.push(job.longest as u32);
             programs.push(holding.programs.len() as u64);
-            let (state, number) = holding.add(&job.guide, columns, vocabulary);
+            let (state, number) = holding.add(&job.guide, columns, vocabulary)?;
             states.push(state);
             numbers.push(number);
             rows.push(job.row);
@@ -233,8 +237,13 @@ impl State {
 
 impl Holding {
     /// Adds what holds one job; tells the state and the number that it begins with.
-    fn add(&mut self, guide: &guide::Guide, columns: Columns<'_>, vocabulary: usize) -> (u32, u32) {
-        match guide {
+    fn add(
+        &mut self,
+        guide: &guide::Guide,
+        columns: Columns<'_>,
+        vocabulary: usize,
+    ) -> Result<(u32, u32), DecodeError> {
+        Ok(match guide {
             guide::Guide::Free { end } => {
                 self.guide.end = end.0;
                 (0, 0)
@@ -243,11 +252,18 @@ impl Holding {
                 if self.programs.is_empty() {
                     self.add_rule(rule, vocabulary);
                 }
+                let tokens = (0..positions.len()).filter_map(|at| positions.at(at)).map(|(token, _)| token);
+                check_tokens(&tokens.collect::<Vec<_>>(), vocabulary)?;
                 self.programs.extend(words_of(positions));
                 (0, 0)
             }
-            guide::Guide::Exact(matcher) => self.add_exact(matcher, columns),
-        }
+            guide::Guide::Exact(matcher) => {
+                if self.states.is_empty() {
+                    check_tokens(matcher.template().tables().tokens.ids(), vocabulary)?;
+                }
+                self.add_exact(matcher, columns)
+            }
+        })
     }
 
     fn add_exact(&mut self, matcher: &Matcher, columns: Columns<'_>) -> (u32, u32) {

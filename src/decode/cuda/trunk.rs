@@ -185,9 +185,9 @@ impl Trunk {
     pub(super) fn head_of(&self, ids: &[u32]) -> Result<Head, DecodeError> {
         let (driver, width) = (&self.driver, ids.len());
         let rows = driver.zeros(width * self.config.hidden * self.dtype.size_in_bytes())?;
-        let ids = driver.upload(if ids.is_empty() { &[0] } else { ids })?;
+        let ids = driver.upload(ids)?;
         let gather = driver.launch(&self.kernels.gather).with(ids.pointer()).with(self.head);
-        gather.with(rows.pointer()).over([width.max(1), 1], 128)?;
+        gather.with(rows.pointer()).over([width, 1], 128)?;
         driver.wait()?;
         Ok(Head { rows: rows.pointer(), width, stride: stride(width), _own: Some(rows) })
     }
