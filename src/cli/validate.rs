@@ -323,8 +323,13 @@ fn render(validated: &Validated<'_>, format: Format) -> String {
         0.0 => "greedy".to_owned(),
         _ => format!("temperature {temperature}, top-p {top_p}, top-k {top_k}, min-p {min_p}, seed {seed}"),
     };
+    let replayed = if validated.replay { " · replayed" } else { "" };
+    let repeated = match validated.repeat {
+        0 => String::new(),
+        runs => format!(" · median of {runs}"),
+    };
     let mut text = format!(
-        "{} · {} · {} · {} rows in batches of {} · {sampling} · {} {}\n\n",
+        "{} · {} · {} · {} rows in batches of {} · {sampling}{replayed}{repeated} · {} {}\n\n",
         validated.model,
         validated.tokenizer,
         validated.number_format,
@@ -378,13 +383,18 @@ fn render(validated: &Validated<'_>, format: Format) -> String {
         times.row(row);
     }
     text += &work.render(format);
-    text += &faults.render(format);
+    if !validated.replay {
+        text += &faults.render(format);
+    }
     text += &times.render(format);
     for report in validated.strategies.iter().filter(|report| report.first_fault.is_some()) {
         let fault = report.first_fault.as_deref().unwrap_or_default();
         text += &format!("{}: {fault}\n", report.strategy);
     }
     text += match validated.good {
+        true if validated.replay => {
+            "\nReplayed: every strategy said the same texts, so this tells nothing of faults.\n"
+        }
         true => "\nExact strategies: no junk, nothing cut, nothing out of place; ids and texts agree.\n",
         false => "\nAn exact strategy shows a fault: this is a bug.\n",
     };

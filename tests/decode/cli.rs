@@ -70,6 +70,21 @@ fn as_json_text_and_markdown() {
     }
 }
 
+/// Replayed, all strategies say as many tokens, and nothing is said of faults.
+#[test]
+fn replayed_texts_are_no_proof() {
+    let small = ["--model", "letters", "--tokenizer", "models/tiny", "--number-format", "trimmed4"];
+    let args = ["--samples", "3", "--replay", "--repeat", "2", "--strategy", "none,blocklist,mask,forced"];
+    let (code, stdout, stderr) = validate(&[&small[..], &args].concat());
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(stdout.contains("· replayed · median of 2 ·"), "{stdout}");
+    assert!(!stdout.contains("Faults") && stdout.contains("tells nothing of faults"), "{stdout}");
+    let (_, json, _) = validate(&[&small[..], &args, &["--format", "json"]].concat());
+    let value: Value = serde_json::from_str(&json).unwrap();
+    let tokens: Vec<_> = value["strategies"].as_array().unwrap().iter().map(|row| &row["tokens"]).collect();
+    assert!(tokens.iter().all(|count| *count == tokens[0]) && tokens[0].as_u64() > Some(100), "{tokens:?}");
+}
+
 #[test]
 fn help_teaches() {
     golden("validate_help", &validate(&["--help"]).1);
