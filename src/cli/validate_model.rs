@@ -19,8 +19,8 @@ use crate::{
 /// Which model, where, and in which numbers.
 #[derive(Debug, Args)]
 pub(super) struct ModelArgs {
-    /// A model folder (config.json, safetensors, tokenizer.json), `hf:ORG/NAME[@REV]` for one of the hub, `tiny` for the one that is compiled in, `random` for
-    /// random weights, or an adversary: anything, brackets, letters, endless, end.
+    /// A model folder (config.json, safetensors, tokenizer.json), `hf:ORG/NAME[@REV]` for one of the hub, `tiny` for the
+    /// one that is compiled in, `random` for random weights, or an adversary: anything, brackets, letters, endless, end.
     #[arg(long, value_name = "FOLDER|hf:ORG/NAME|NAME", default_value = "tiny")]
     model: String,
     /// The tokenizer, where it is not the model folder's own; `random` and adversaries take qwen3 without one.

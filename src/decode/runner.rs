@@ -194,7 +194,7 @@ impl<'a> Runner<'a> {
             _ => Columns::All,
         };
         model.restrict(columns.ids())?;
-        let decoded = decode(strategy, model, columns, sampler, watch, jobs, finished);
+        let decoded = decode(model, columns, sampler, watch, jobs, finished);
         // The model is left as it was found, whether or not it could decode.
         model.restrict(None)?;
         let Decoded { outputs, passes, gpu } = decoded?;
@@ -265,7 +265,6 @@ impl<'a> Runner<'a> {
 
 /// Decodes jobs where the model can: on its device, or here.
 fn decode(
-    strategy: Strategy,
     model: &mut dyn LanguageModel,
     columns: Columns<'_>,
     sampler: Sampler,
@@ -275,8 +274,7 @@ fn decode(
 ) -> Result<Decoded, DecodeError> {
     #[cfg(feature = "cuda")]
     if let Some(model) = model.resident() {
-        return model.decode(strategy, jobs, columns, &sampler, watch, finished);
+        return model.decode(jobs, columns, &sampler, watch, finished);
     }
-    let _ = strategy;
     Engine { model, columns, sampler, watch }.decode(jobs, finished)
 }

@@ -6,6 +6,8 @@
 //!
 //! One of them compares what `scripts/torch_shapes.py` wrote to a folder, which `TPLC_SHAPES` must name.
 
+#![allow(clippy::print_stdout, reason = "figures for the records")]
+
 use std::{path::Path, sync::Arc};
 
 use candle_core::{DType, Device};
@@ -22,7 +24,7 @@ use tplc::{
     trace::Recorder,
 };
 
-use crate::checkpoint::{FAMILIES, difference, ids, one_shot, rows};
+use crate::checkpoint::{FAMILIES, difference, ids, one_shot, rows, torch_fixture};
 
 const TINY: &str = "models/tiny";
 
@@ -52,10 +54,7 @@ fn off(ours: &[Vec<f32>], theirs: &[Vec<f32>]) -> f32 {
 fn cuda_logits_are_those_of_transformers() {
     for family in FAMILIES {
         let folder = Path::new("tests/decode/torch").join(family);
-        let fixture =
-            candle_core::safetensors::load(folder.join("logits.safetensors"), &Device::Cpu).unwrap();
-        let tokens: Vec<Vec<u32>> = fixture["tokens"].to_vec2().unwrap();
-        let theirs: Vec<Vec<Vec<f32>>> = fixture["logits"].to_vec3().unwrap();
+        let (tokens, theirs) = torch_fixture(&folder, "logits");
         for (dtype, most) in [(DType::F32, 1e-4), (DType::F16, 2e-2), (DType::BF16, 16e-2)] {
             let mut model = resident(&folder, dtype, 2, 128);
             for (slot, tokens) in tokens.iter().enumerate() {
@@ -82,10 +81,7 @@ fn cuda_logits_of_real_shapes_are_those_of_transformers() {
     let shapes =
         std::env::var_os("TPLC_SHAPES").expect("TPLC_SHAPES names a folder that torch_shapes.py wrote");
     for folder in std::fs::read_dir(shapes).unwrap().map(|entry| entry.unwrap().path()) {
-        let fixture =
-            candle_core::safetensors::load(folder.join("logits.safetensors"), &Device::Cpu).unwrap();
-        let tokens: Vec<Vec<u32>> = fixture["tokens"].to_vec2().unwrap();
-        let theirs: Vec<Vec<Vec<f32>>> = fixture["logits_16"].to_vec3().unwrap();
+        let (tokens, theirs) = torch_fixture(&folder, "logits_16");
         for (dtype, most) in [(DType::F32, 1e-3), (DType::F16, 1e-2), (DType::BF16, 6e-2)] {
             let mut model = resident(&folder, dtype, 2, 512);
             for (slot, tokens) in tokens.iter().enumerate() {

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use candle_core::Device;
 use tplc::decode::{Packed, Wanted};
 
-use crate::checkpoint::{FAMILIES, decoder, ids, one_shot, rows};
+use crate::checkpoint::{FAMILIES, decoder, ids, one_shot, rows, torch_fixture};
 
 const FOLDER: &str = "tests/decode/torch";
 
@@ -14,10 +13,7 @@ const FOLDER: &str = "tests/decode/torch";
 fn logits_are_those_of_transformers() {
     for family in FAMILIES {
         let folder = Path::new(FOLDER).join(family);
-        let fixture =
-            candle_core::safetensors::load(folder.join("logits.safetensors"), &Device::Cpu).unwrap();
-        let tokens: Vec<Vec<u32>> = fixture["tokens"].to_vec2().unwrap();
-        let theirs: Vec<Vec<Vec<f32>>> = fixture["logits"].to_vec3().unwrap();
+        let (tokens, theirs) = torch_fixture(&folder, "logits");
         let largest =
             theirs.iter().flatten().flatten().fold(0.0_f32, |largest, logit| largest.max(logit.abs()));
         let mut model = decoder(&folder, 2, 128);

@@ -4,6 +4,7 @@
 mod allocations;
 mod audit;
 mod audit_twin;
+mod certificate;
 mod cli;
 mod cli_templates;
 mod cli_trace;

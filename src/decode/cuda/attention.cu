@@ -56,7 +56,7 @@ __device__ __forceinline__ Span span_of(const Rows &rows) {
 }
 
 // Adds up what warps came to, then what blocks came to, and divides.
-__device__ __forceinline__ void join(const Part *warps, const Span &span, Part *parts, u32 *done, elem *out) {
+__device__ __forceinline__ void join_parts(const Part *warps, const Span &span, Part *parts, u32 *done, elem *out) {
     int queries = span.tokens * GROUP;
     Part *own = parts + (size_t)blockIdx.x * gridDim.y;
     elem *to = out + ((size_t)span.token * HEADS + span.kv * GROUP) * HEAD_DIM;
@@ -228,7 +228,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 3)
                 for (int half = 0; half < 2; half++)
                     warps[warp].sum[column][w * 64 + four * 8 + m * 2 + half] = sums[w][m][half * 2 + q];
     }
-    join(warps, span, parts, done, out);
+    join_parts(warps, span, parts, done, out);
 }
 
 #else
@@ -330,7 +330,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
             warps[warp].total[g] = total[g];
         }
     }
-    join(warps, span, parts, done, out);
+    join_parts(warps, span, parts, done, out);
 }
 
 #endif

@@ -271,8 +271,8 @@ __device__ __forceinline__ u32 root_behind(const Guide &guide, const u32 *progra
     return number % 3 < 2 ? guide.separator : program[number / 3];
 }
 
-extern "C" __global__ void __launch_bounds__(1024) choose(Rows rows, Guide guide, Sampling sampling, const elem *all_logits, u32 width,
-                                  u32 row_stride) {
+extern "C" __global__ void __launch_bounds__(1024)
+    choose(Rows rows, Guide guide, Sampling sampling, const elem *all_logits, u32 width, u32 row_stride) {
     __shared__ Shared shared;
     int slot = blockIdx.x;
     if (rows.wanted[slot] < 0) return;
@@ -281,8 +281,8 @@ extern "C" __global__ void __launch_bounds__(1024) choose(Rows rows, Guide guide
     u32 state = rows.state[slot], number = rows.number[slot];
     const u32 *program = guide.programs + rows.program[job];
     const elem *logits = all_logits + (size_t)slot * row_stride;
-    u32 *tokens = rows.tokens + (size_t)job * rows.stride;
-    const u32 *script = rows.script ? rows.script + (size_t)job * rows.stride : 0;
+    u32 *tokens = rows.tokens + (size_t)job * rows.context;
+    const u32 *script = rows.script ? rows.script + (size_t)job * rows.context : 0;
     u32 scripted = script ? script[said] : NONE;
     u64 key = join(join(sampling.seed, rows.row[job]), said);
     if (threadIdx.x == 0) shared.edge = NONE;

@@ -61,8 +61,8 @@ __device__ __forceinline__ float block_sum(float value) {
 // Where the rows stand, and what they have to say: made once by the host, kept up by `plan` and `choose`.
 struct Rows {
     // By job: a text to write. Its tokens begin with its prompt and what is forced behind it.
-    u32 *tokens;        // stride a job
-    const u32 *script;  // stride a job: what is said whatever was chosen; null for free choice
+    u32 *tokens;        // context a job
+    const u32 *script;  // context a job: what is said whatever was chosen; null for free choice
     const u32 *script_length;
     u32 *length;        // of its tokens
     const u32 *prompt;  // the length of its prompt
@@ -88,7 +88,7 @@ struct Rows {
 
     // Of all.
     u32 *counters; // the next job, finished jobs, passes, tokens read
-    int slots, jobs, stride, context;
+    int slots, jobs, context; // the last is of cells in a slot, and of tokens in a job
 };
 
 enum Counter { NEXT, FINISHED, PASSES, READ };

@@ -31,7 +31,6 @@ pub(super) struct Rows {
     pub(super) counters: Pointer,
     pub(super) slots: i32,
     pub(super) jobs: i32,
-    pub(super) stride: i32,
     pub(super) context: i32,
 }
 

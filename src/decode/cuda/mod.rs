@@ -24,7 +24,6 @@ use super::{
     guide::Columns,
     packed::{self, Run as PackedRun},
     sampler::Sampler,
-    strategy::Strategy,
     watch::Watch,
 };
 use crate::{
@@ -84,7 +83,6 @@ impl CudaDecoder {
     /// Decodes all jobs, of one strategy.
     pub(super) fn decode(
         &mut self,
-        strategy: Strategy,
         jobs: Vec<Job>,
         columns: Columns<'_>,
         sampler: &Sampler,
@@ -98,16 +96,20 @@ impl CudaDecoder {
         let sizes = [self.slots, self.trunk.context, self.room];
         let state = State::new(&self.trunk.driver, jobs, columns, self.whole.width, sizes)?;
         let sampling = device_sampling(sampler);
-        let spread = match strategy.forces() {
+        let spread = match state.guide.forces {
+            0 => self.slots + self.slots / 4 + SPARE,
             // Runs ride along: up to 1.6 tokens a row on average (Llama's digits), and prompts of rows that come later.
-            true => 2 * self.slots + self.slots / 4 + SPARE,
-            false => self.slots + self.slots / 4 + SPARE,
+            _ => 2 * self.slots + self.slots / 4 + SPARE,
         };
         let room = spread.next_multiple_of(8);
         watch.end(begun, SpanKind::Build, SpanArgs::default());
 
-        let mut told = all - state.jobs;
-        (0..told).for_each(|_| finished());
+        let (mut told, early) = (0, all - state.jobs);
+        let mut tell = |done: usize| {
+            (told..done).for_each(|_| finished());
+            told = done;
+        };
+        tell(early);
         let (mut looked, mut gpu) = (vec![0; 4], GpuWork::default());
         if state.jobs > 0 {
             let begun = watch.begin();
@@ -142,10 +144,7 @@ impl CudaDecoder {
                     watch.end_with(begun, SpanKind::Forward, SpanArgs::default(), &kernels);
                     begun = watch.begin();
                 }
-                while told < all - state.jobs + looked[FINISHED] as usize {
-                    told += 1;
-                    finished();
-                }
+                tell(early + looked[FINISHED] as usize);
             }
             watch.end(begun, SpanKind::Forward, SpanArgs::default());
             // A pass that is launched by hand has the kernels of a recorded one.

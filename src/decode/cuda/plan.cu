@@ -47,7 +47,7 @@ extern "C" __global__ void plan(Rows rows, int room) {
         rows.wanted[slot] = count > 0 && count == unread ? first + count - 1 : -1;
     }
     for (int i = 0; i < count; i++) {
-        rows.packed[first + i] = rows.tokens[(size_t)job * rows.stride + read + i];
+        rows.packed[first + i] = rows.tokens[(size_t)job * rows.context + read + i];
         rows.position[first + i] = read + i;
         rows.slot[first + i] = slot;
     }

@@ -173,7 +173,6 @@ impl State {
             counters: counters.pointer(),
             slots: slots as i32,
             jobs: jobs as i32,
-            stride: context as i32,
             context: context as i32,
         };
         let guide = Guide {
@@ -216,7 +215,7 @@ impl State {
     pub(super) fn outputs(self, driver: &Driver) -> Result<Vec<Output>, DecodeError> {
         let (tokens, length) = (driver.read(&self.tokens)?, driver.read(&self.length)?);
         let (passes, ended) = (driver.read(&self.passes)?, driver.read(&self.ended)?);
-        let stride = self.rows.stride as usize;
+        let stride = self.rows.context as usize;
         let mut outputs = self.finished;
         for (job, waiting) in self.waiting.iter().enumerate() {
             let said = job * stride + waiting.prompt..job * stride + length[job] as usize;

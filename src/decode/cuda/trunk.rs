@@ -2,7 +2,10 @@
 
 use candle_core::{CudaDevice, DType, Device, Tensor};
 
-use super::driver::{Argument, Buffer, Driver, Kernel, Pointer, Product};
+use super::{
+    driver::{Buffer, Driver, Kernel, Pointer, Product},
+    layout::Rows,
+};
 use crate::decode::{
     DecodeError,
     config::{Family, ModelConfig},
@@ -193,7 +196,7 @@ impl Trunk {
     }
 
     /// Reads the packed tokens of `rows`: a pass with room for `room` of them.
-    pub(super) fn read<R: Argument + 'static>(&self, rows: R, room: usize) -> Result<(), DecodeError> {
+    pub(super) fn read(&self, rows: Rows, room: usize) -> Result<(), DecodeError> {
         let Self { driver, kernels, work, config, dtype, .. } = self;
         let &ModelConfig { hidden, intermediate, heads, kv_heads, head_dim, .. } = config;
         let (stream, normed) = (work.stream.pointer(), work.normed.pointer());
@@ -268,12 +271,7 @@ impl Trunk {
     }
 
     /// The logits behind the wanted tokens, a row a slot.
-    pub(super) fn tell<R: Argument + 'static>(
-        &self,
-        rows: R,
-        slots: usize,
-        head: &Head,
-    ) -> Result<Pointer, DecodeError> {
+    pub(super) fn tell(&self, rows: Rows, slots: usize, head: &Head) -> Result<Pointer, DecodeError> {
         let Self { driver, kernels, work, config, dtype, .. } = self;
         let (wanted, logits) = (work.wanted.pointer(), work.logits.pointer());
         let norm = driver.launch(&kernels.norm_wanted).with(rows).with(work.stream.pointer());
