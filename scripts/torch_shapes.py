@@ -4,8 +4,9 @@
     python3 scripts/torch_shapes.py FOLDER [NAME ...]          # writes FOLDER/NAME, all shapes without names
     python3 scripts/torch_shapes.py FOLDER [NAME ...] --time 32  # and times compiled decoding at that batch
 
-A folder holds config.json, model.safetensors (bf16) and logits.safetensors: `tokens`, two texts, and `logits_16`, every
-16th of those behind every token as `transformers` computes them in f32 from the same weights. Needs torch with CUDA and transformers;
+A folder holds config.json, model.safetensors (bf16) and logits.safetensors: `tokens`, two texts of TEXT tokens, and `logits_16`,
+every 16th of those behind every token as `transformers` computes them in f32 from the same weights; `long`, one of LONG tokens,
+and `long_16`, the same behind its last 16 tokens. Needs torch with CUDA and transformers;
 no network. Timing decodes greedily with a static cache of CONTEXT positions, compiled, as `transformers` does itself.
 """
 
@@ -20,6 +21,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCau
 from transformers import StaticCache
 
 CONTEXT = 1024
+TEXT, LONG = 96, 700
 
 
 def rope(theta, **more):
@@ -41,17 +43,22 @@ def make(folder, name, seed):
     torch.manual_seed(seed)
     with torch.device("cuda"):
         model = model_class(config).to(torch.bfloat16).eval()
-    tokens = torch.randint(0, sizes["vocab_size"], (2, 96), device="cuda")
+    tokens = torch.randint(0, sizes["vocab_size"], (2, TEXT), device="cuda")
     exact = model_class(config).to(device="cuda", dtype=torch.float32).eval()
     exact.load_state_dict(model.state_dict())
     with torch.no_grad():
         logits = exact(tokens, use_cache=False).logits
+        long = torch.randint(0, sizes["vocab_size"], (1, LONG), device="cuda")
+        behind = exact(long, use_cache=False, logits_to_keep=16).logits
     del exact
     place = folder / name
     place.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(place, safe_serialization=True)
-    few = logits[:, :, ::16].contiguous().cpu()
-    save_file({"tokens": tokens.to(torch.uint32).cpu(), "logits_16": few}, place / "logits.safetensors")
+    tensors = {
+        "tokens": tokens.to(torch.uint32), "logits_16": logits[:, :, ::16],
+        "long": long.to(torch.uint32), "long_16": behind[:, :, ::16],
+    }
+    save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, place / "logits.safetensors")
     return model
 
 

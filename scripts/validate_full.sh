@@ -16,7 +16,7 @@ for model in random anything brackets letters endless end "$@"; do
         "--temperature 1 --top-p 0.4 --top-k 0" \
         "--temperature 1 --top-p 1 --top-k 0 --min-p 0.05"; do
         # shellcheck disable=SC2086
-        "$tplc" validate --model "$model" $own --number-format trimmed4 --strategy mask,forced,restricted \
+        "$tplc" validate --model "$model" $own --number-format trimmed4 --strategy mask,forced,restricted,drafted \
             --samples "$rows" --batch "${BATCH:-64}" --device "${DEVICE:-cpu}" $sampling --format json
     done
 done

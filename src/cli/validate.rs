@@ -36,7 +36,7 @@ use crate::{
 ///
 /// Strategies: `none`; position templates as in use, `blocklist` and `allowlist`, and with our placeholder, `adaptive`;
 /// exact templates, `mask` (one token a pass), `forced` (tokens without a choice ride along), `restricted` (and logits of
-/// the token alphabet only). Exit status 1 if an exact strategy shows one fault.
+/// the token alphabet only), `drafted` (and decimal points before they are chosen). Exit status 1 if an exact strategy shows one fault.
 #[derive(Debug, Args)]
 pub(super) struct ValidateArgs {
     #[command(flatten)]
@@ -179,7 +179,7 @@ impl ValidateArgs {
             schema: "tplc.validate/1",
             good,
             model: &source.name,
-            device: self.model.device.to_string(),
+            device: source.device().to_string(),
             dtype: self.model.dtype.to_string(),
             tokenizer: source.tokenizer.name(),
             number_format: &tables.header.number_format,

@@ -140,6 +140,14 @@ impl ModelSource<'_> {
         }
     }
 
+    /// Where it runs: adversaries compute nothing.
+    pub(super) fn device(&self) -> DeviceName {
+        match self.kind {
+            Kind::Adversary(_) => DeviceName::Cpu,
+            Kind::Random | Kind::Folder { .. } => self.args.device,
+        }
+    }
+
     /// Loads the model with room for `slots` rows of up to `context` tokens.
     pub(super) fn load(&self, slots: usize, context: usize) -> Result<Box<dyn LanguageModel>> {
         let device = self.args.device.open()?;

@@ -187,7 +187,7 @@ mod tests {
         for pass in passes {
             let mut packed = Packed::default();
             for &(slot, position, count) in pass {
-                packed.push(slot, position, &vec![TokenId(0); count], Wanted::Last);
+                packed.push(slot, position, &vec![TokenId(0); count], Wanted::Last(1));
             }
             let tokens = packed.tokens().len();
             cache.append(packed.runs(), &drawn(tokens, 2)?, &drawn(tokens, 2)?)?;

@@ -69,6 +69,8 @@ pub(super) struct Row {
     pub(super) output: Output,
     /// The tokens that the model has not read yet.
     pub(super) unread: Vec<TokenId>,
+    /// What is read behind them before it is known to be chosen.
+    draft: Option<TokenId>,
     /// The number of tokens that it has.
     read: usize,
     /// What the last pass chose.
@@ -95,6 +97,7 @@ impl Engine<'_, '_> {
         slots.resize_with(self.model.slots(), || None);
         let mut decoded = Decoded::default();
         let mut packed = Packed::default();
+        let (mut due, mut again) = (Vec::new(), Vec::new());
         let mut candidates: Vec<Vec<Candidate>> = vec![Vec::new(); slots.len()];
         loop {
             let begun = self.watch.begin();
@@ -112,9 +115,11 @@ impl Engine<'_, '_> {
                 }
             }
             packed.clear();
-            for (slot, row) in slots.iter().enumerate() {
+            for (slot, row) in slots.iter_mut().enumerate() {
                 if let Some(row) = row {
-                    packed.push(slot, row.read, &row.unread, Wanted::Last);
+                    let drafts = row.draft.into_iter().len();
+                    row.unread.extend(row.draft);
+                    packed.push(slot, row.read, &row.unread, Wanted::Last(1 + drafts));
                 }
             }
             if packed.runs().is_empty() {
@@ -130,36 +135,59 @@ impl Engine<'_, '_> {
             let prompts = packed.runs().iter().all(|run| run.position == 0);
             self.watch.end(begun, if prompts { SpanKind::Prefill } else { SpanKind::Forward }, args);
 
-            let begun = self.watch.begin();
-            for (run, logits) in packed.runs().iter().zip(logits.rows()) {
-                if let Some(row) = &slots[run.slot] {
-                    row.job.guide.allow(logits, self.columns, &mut candidates[run.slot]);
-                }
+            // Slots that choose, each with the place of its logits: once, and once more where a draft was chosen.
+            due.clear();
+            let mut place = 0;
+            for run in packed.runs() {
+                due.push((run.slot, place));
+                place += 1 + slots[run.slot].iter().filter(|row| row.draft.is_some()).count();
             }
-            self.watch.end(begun, SpanKind::Mask, args);
+            while !due.is_empty() {
+                let begun = self.watch.begin();
+                for &(slot, place) in &due {
+                    if let Some(row) = &slots[slot] {
+                        row.job.guide.allow(logits.row(place), self.columns, &mut candidates[slot]);
+                    }
+                }
+                self.watch.end(begun, SpanKind::Mask, args);
 
-            let begun = self.watch.begin();
-            for (row, candidates) in slots.iter_mut().zip(&mut candidates) {
-                if let Some(row) = row {
-                    row.chosen = self.sampler.choose(candidates, row.draw());
+                let begun = self.watch.begin();
+                for &(slot, _) in &due {
+                    if let Some(row) = &mut slots[slot] {
+                        row.chosen = self.sampler.choose(&mut candidates[slot], row.draw());
+                    }
                 }
-            }
-            self.watch.end(begun, SpanKind::Sample, args);
+                self.watch.end(begun, SpanKind::Sample, args);
 
-            let begun = self.watch.begin();
-            for slot in &mut slots {
-                if let Some(row) = slot
-                    && row.take_chosen()?
-                {
-                    decoded.outputs.extend(slot.take().map(|row| row.output));
-                    finished();
+                let begun = self.watch.begin();
+                for (slot, place) in due.drain(..) {
+                    let Some(row) = &mut slots[slot] else { continue };
+                    match row.take_chosen()? {
+                        Step::Reads => {}
+                        Step::Chooses => again.push((slot, place + 1)),
+                        Step::Ends => {
+                            decoded.outputs.extend(slots[slot].take().map(|row| row.output));
+                            finished();
+                        }
+                    }
                 }
+                std::mem::swap(&mut due, &mut again);
+                self.watch.end(begun, SpanKind::Matcher, args);
             }
-            self.watch.end(begun, SpanKind::Matcher, args);
         }
         decoded.outputs.sort_by_key(|output| output.row);
         Ok(decoded)
     }
+}
+
+/// What a row does next.
+enum Step {
+    /// Reads what it has said.
+    Reads,
+    /// Chooses again: it has read what it said before it said it.
+    Chooses,
+    /// Leaves its slot.
+    Ends,
 }
 
 /// What a job begins as.
@@ -172,7 +200,8 @@ impl Row {
     /// The row of a job, its first forced tokens behind its prompt; or its output, if they are all there is.
     pub(super) fn of(job: Job) -> Result<Seat, DecodeError> {
         let output = Output { row: job.row, tokens: Vec::new(), passes: 0, finished: false };
-        let mut row = Self { unread: job.prompt.clone(), job, output, read: 0, chosen: None };
+        let unread = job.prompt.clone();
+        let mut row = Self { unread, draft: None, job, output, read: 0, chosen: None };
         Ok(if row.take_forced()? { Seat::Finished(row.output) } else { Seat::Row(Box::new(row)) })
     }
 
@@ -181,9 +210,10 @@ impl Row {
         Draw { row: self.job.row, place: self.output.tokens.len() as u64 }
     }
 
-    /// Takes the token that was chosen in a pass, and what must follow it. Returns whether the row ends.
-    fn take_chosen(&mut self) -> Result<bool, DecodeError> {
-        self.output.passes += 1;
+    /// Takes the token that was chosen, and what must follow it.
+    fn take_chosen(&mut self) -> Result<Step, DecodeError> {
+        // A row that chooses for the second time in a pass has nothing unread.
+        self.output.passes += u32::from(!self.unread.is_empty());
         self.read += self.unread.len();
         self.unread.clear();
         let Draw { row, place } = self.draw();
@@ -192,7 +222,21 @@ impl Row {
             (None, chosen) => chosen,
         };
         let chosen = chosen.ok_or(DecodeError::NoCandidate { row, place })?;
-        Ok(self.say(chosen)? || self.take_forced()? || self.output.tokens.len() >= self.job.longest)
+        let draft = self.draft.take();
+        let ends = self.say(chosen)?;
+        match draft {
+            Some(draft) if draft == chosen => self.unread.clear(),
+            Some(_) => self.read -= 1,
+            None => {}
+        }
+        if ends || self.take_forced()? || self.output.tokens.len() >= self.job.longest {
+            return Ok(Step::Ends);
+        }
+        if self.unread.is_empty() {
+            return Ok(Step::Chooses);
+        }
+        self.draft = self.job.guide.draft();
+        Ok(Step::Reads)
     }
 
     fn take_forced(&mut self) -> Result<bool, DecodeError> {

@@ -18,8 +18,8 @@ pub(super) enum Guide {
     Free { end: TokenId },
     /// By position.
     Positions { positions: Positions, rule: Arc<FreeRule>, at: usize },
-    /// By the exact template.
-    Exact(Matcher),
+    /// By the exact template. `draft` is a token that is likely wherever it may come.
+    Exact { matcher: Matcher, draft: Option<TokenId> },
 }
 
 /// Which id each logit is of.
@@ -42,7 +42,7 @@ impl Guide {
         };
         match self {
             Self::Free { .. } => candidates.extend(all),
-            Self::Exact(matcher) => candidates.extend(matcher.mask_row().iter().filter_map(known)),
+            Self::Exact { matcher, .. } => candidates.extend(matcher.mask_row().iter().filter_map(known)),
             Self::Positions { positions, rule, at } => match (positions.at(*at), rule.as_ref()) {
                 (None, _) => {}
                 (Some((token, Place::Copy)), _) => candidates.extend(known(token)),
@@ -66,7 +66,7 @@ impl Guide {
     pub(super) fn take(&mut self, token: TokenId) -> Result<bool, Refused> {
         match self {
             Self::Free { end } => Ok(token == *end),
-            Self::Exact(matcher) => {
+            Self::Exact { matcher, .. } => {
                 matcher.advance(token)?;
                 Ok(matcher.is_finished())
             }
@@ -79,8 +79,16 @@ impl Guide {
 
     /// The tokens from here on that have no alternative, where the guide knows them.
     pub(super) fn forced(&self, tokens: &mut Vec<TokenId>) {
-        if let Self::Exact(matcher) = self {
+        if let Self::Exact { matcher, .. } = self {
             tokens.extend(matcher.forced_run());
+        }
+    }
+
+    /// The token that is likely to come next, where one is.
+    pub(super) fn draft(&self) -> Option<TokenId> {
+        match self {
+            Self::Exact { matcher, draft } => draft.filter(|&token| matcher.allows(token)),
+            Self::Free { .. } | Self::Positions { .. } => None,
         }
     }
 }

@@ -47,6 +47,12 @@ impl Logits {
         Self { values, width }
     }
 
+    /// One row; nothing of a row that there is not.
+    #[must_use]
+    pub fn row(&self, index: usize) -> &[f32] {
+        self.rows().nth(index).unwrap_or_default()
+    }
+
     /// The rows.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
         self.values.chunks_exact(self.width.max(1))

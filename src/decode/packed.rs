@@ -27,8 +27,8 @@ pub struct Run {
 /// The tokens of a run whose logits are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// The last one's.
-    Last,
+    /// Those of the last so many.
+    Last(usize),
     /// All of them.
     All,
 }
@@ -47,7 +47,7 @@ impl Packed {
         self.tokens.extend_from_slice(tokens);
         let end = self.tokens.len();
         let first = match wanted {
-            Wanted::Last => end.saturating_sub(1).max(start),
+            Wanted::Last(count) => end.saturating_sub(count).max(start),
             Wanted::All => start,
         };
         self.wanted.extend((first..end).map(|index| index as u32));

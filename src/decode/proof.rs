@@ -18,6 +18,8 @@ pub struct Finding {
     pub refused_at: Option<usize>,
     /// Places with a choice, among the tokens that the matcher takes.
     pub decisions: u64,
+    /// Those of them that come straight behind a draft that was chosen.
+    pub drafts: u64,
     /// Tokens by label, among those that the matcher takes.
     pub labels: Labels,
 }
@@ -54,8 +56,8 @@ impl Runner<'_> {
     /// [`DecodeError::Template`] if the tables lack a literal.
     pub fn judge(&self, subject: &Subject, output: &Output) -> Result<Finding, DecodeError> {
         let judgement = self.auditor.judge_ids(Some(&subject.skeleton), &output.tokens);
-        let (refused_at, decisions, labels) = (None, 0, Labels::default());
-        let mut finding = Finding { row: output.row, judgement, refused_at, decisions, labels };
+        let (refused_at, labels) = (None, Labels::default());
+        let mut finding = Finding { row: output.row, judgement, refused_at, decisions: 0, drafts: 0, labels };
         self.replay(subject, &output.tokens, &mut finding)?;
         Ok(finding)
     }
@@ -67,8 +69,13 @@ impl Runner<'_> {
         finding: &mut Finding,
     ) -> Result<(), DecodeError> {
         let mut matcher = Matcher::new(self.template(subject)?);
+        let (draft, mut drafted) = (self.draft(), false);
         for (place, &token) in tokens.iter().enumerate() {
-            finding.decisions += u64::from(matcher.mask_row().len() > 1);
+            let decided = matcher.mask_row().len() > 1;
+            finding.drafts += u64::from(decided && drafted);
+            // What is chosen first of all has nothing before it to be drafted behind.
+            drafted = decided && finding.decisions > 0 && draft == Some(token);
+            finding.decisions += u64::from(decided);
             match matcher.advance(token) {
                 Ok(Label::Copy) => finding.labels.copy += 1,
                 Ok(Label::Forced) => finding.labels.forced += 1,

@@ -31,10 +31,11 @@ pub struct StrategyReport {
     pub row_passes: u64,
     /// The same for each atom.
     pub passes_per_atom: f64,
-    /// The passes that the automaton foretells for these texts: places with a choice, or tokens under `mask`. `null`
-    /// for strategies that are not exact.
+    /// The passes that the automaton foretells for these texts: places with a choice, tokens under `mask`, less what
+    /// drafts save under `drafted`. `null` for strategies that are not exact.
     pub predicted_passes: Option<u64>,
-    /// The fewest and the most passes an atom that the automaton allows for any texts of these molecules.
+    /// The fewest and the most passes an atom that the automaton allows for any texts of these molecules; `null` for
+    /// `drafted` and what is not exact.
     pub bound: Option<Range>,
     /// Rows.
     pub samples: u64,
@@ -173,13 +174,13 @@ impl Runner<'_> {
             ms_per_pass: forward.as_secs_f64() * 1000.0 / f64::from(run.passes.max(1)),
             row_passes,
             passes_per_atom: an_atom(row_passes as f64),
-            predicted_passes: match (strategy.is_exact(), strategy.forces()) {
-                (true, true) => Some(sum(|finding| finding.decisions)),
-                (true, false) => Some(tokens),
+            predicted_passes: match strategy {
+                Strategy::Mask => Some(tokens),
+                Strategy::Forced | Strategy::Restricted => Some(sum(|finding| finding.decisions)),
+                Strategy::Drafted => Some(sum(|finding| finding.decisions - finding.drafts)),
                 _ => None,
             },
-            bound: strategy
-                .is_exact()
+            bound: (strategy.is_exact() && !strategy.drafts())
                 .then(|| Range { min: an_atom(f64::from(bound.min)), max: an_atom(f64::from(bound.max)) }),
             samples: subjects.len() as u64,
             atoms,

@@ -168,6 +168,12 @@ impl<'a> Runner<'a> {
         needed.collect::<Result<Vec<_>, DecodeError>>().map(|all| all.into_iter().max().unwrap_or(0))
     }
 
+    /// The token that `drafted` takes to be likely wherever it may come: the point, where it is a token of its own. A
+    /// coordinate of a molecule seldom has a second integer digit.
+    pub(super) fn draft(&self) -> Option<TokenId> {
+        self.alphabet.iter().copied().find(|&token| self.tables.token_text(token) == ".")
+    }
+
     /// Decodes all rows under a strategy; `finished` is told of each row that ends.
     ///
     /// # Errors
@@ -189,10 +195,7 @@ impl<'a> Runner<'a> {
         let scripts = subjects.iter().map(script).collect::<Result<Vec<_>, _>>()?;
         let started = Instant::now();
         let jobs = self.jobs(strategy, model.context(), subjects, scripts, watch)?;
-        let columns = match strategy {
-            Strategy::Restricted => Columns::Only(&self.alphabet),
-            _ => Columns::All,
-        };
+        let columns = if strategy.restricts() { Columns::Only(&self.alphabet) } else { Columns::All };
         model.restrict(columns.ids())?;
         let decoded = decode(model, columns, sampler, watch, jobs, finished);
         // The model is left as it was found, whether or not it could decode.
@@ -228,7 +231,8 @@ impl<'a> Runner<'a> {
                 (_, _, Some(end)) if strategy == Strategy::None => Ok(Guide::Free { end }),
                 _ => {
                     let matcher = Matcher::new(self.template(subject)?);
-                    Ok(Guide::Exact(matcher.with_forcing(strategy.forces())))
+                    let draft = self.draft().filter(|_| strategy.drafts());
+                    Ok(Guide::Exact { matcher: matcher.with_forcing(strategy.forces()), draft })
                 }
             }
         };

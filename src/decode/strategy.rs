@@ -19,11 +19,14 @@ pub enum Strategy {
     Forced,
     /// As [`Strategy::Forced`], with logits of the token alphabet only.
     Restricted,
+    /// As [`Strategy::Restricted`]; where a number's integer part may end, its point is read before it is known to be
+    /// chosen, and where it is, the token behind it is chosen in the same pass.
+    Drafted,
 }
 
 impl Strategy {
     /// All of them, those without templates first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::None,
         Self::Blocklist,
         Self::Allowlist,
@@ -31,6 +34,7 @@ impl Strategy {
         Self::Mask,
         Self::Forced,
         Self::Restricted,
+        Self::Drafted,
     ];
 
     /// The name of the strategy.
@@ -44,13 +48,14 @@ impl Strategy {
             Self::Mask => "mask",
             Self::Forced => "forced",
             Self::Restricted => "restricted",
+            Self::Drafted => "drafted",
         }
     }
 
     /// Whether its outputs are texts of the exact template and nothing else.
     #[must_use]
     pub fn is_exact(self) -> bool {
-        matches!(self, Self::Mask | Self::Forced | Self::Restricted)
+        matches!(self, Self::Mask | Self::Forced | Self::Restricted | Self::Drafted)
     }
 
     /// Whether it counts positions of a placeholder.
@@ -62,7 +67,19 @@ impl Strategy {
     /// Whether tokens without a choice cost no pass of their own.
     #[must_use]
     pub fn forces(self) -> bool {
-        matches!(self, Self::Forced | Self::Restricted)
+        matches!(self, Self::Forced | Self::Restricted | Self::Drafted)
+    }
+
+    /// Whether only logits of the token alphabet are computed.
+    #[must_use]
+    pub fn restricts(self) -> bool {
+        matches!(self, Self::Restricted | Self::Drafted)
+    }
+
+    /// Whether a likely token is read before it is chosen.
+    #[must_use]
+    pub fn drafts(self) -> bool {
+        self == Self::Drafted
     }
 }
 

@@ -178,7 +178,7 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// What `out` says.
     pub fn write(&self, mut out: impl Write) -> io::Result<()> {
-        out.write_all(b"{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n")?;
+        out.write_all(b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n")?;
         let mut event = |event: Event<'_>, first: bool| -> io::Result<()> {
             out.write_all(if first { b"" } else { b",\n" })?;
             Ok(serde_json::to_writer(&mut out, &event)?)
@@ -239,8 +239,8 @@ enum Args<'a> {
 /// As PyTorch's profiler calls what runs on a GPU.
 const KERNEL: &str = "kernel";
 
-/// The process that all threads are of.
-const PROCESS: u32 = 1;
+/// The process that all threads are of; viewers take a thread of the same number for its main one.
+const PROCESS: u32 = 1000;
 
 impl<'a> Event<'a> {
     fn metadata(name: &'static str, tid: u32, args: Args<'a>) -> Self {

@@ -130,8 +130,12 @@ pub(crate) fn difference(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     a.iter().flatten().zip(b.iter().flatten()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// Two texts, and the logits that PyTorch's `transformers` gives behind each of their tokens, under this name.
-pub(crate) fn torch_fixture(folder: &Path, name: &str) -> (Vec<Vec<u32>>, Vec<Vec<Vec<f32>>>) {
+/// Texts and logits that PyTorch's `transformers` gives behind their tokens, under these names.
+pub(crate) fn torch_fixture(
+    folder: &Path,
+    tokens: &str,
+    logits: &str,
+) -> (Vec<Vec<u32>>, Vec<Vec<Vec<f32>>>) {
     let fixture = candle_core::safetensors::load(folder.join("logits.safetensors"), &Device::Cpu).unwrap();
-    (fixture["tokens"].to_vec2().unwrap(), fixture[name].to_vec3().unwrap())
+    (fixture[tokens].to_vec2().unwrap(), fixture[logits].to_vec3().unwrap())
 }

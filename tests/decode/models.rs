@@ -68,7 +68,7 @@ fn a_restricted_head_gives_the_same_logits() {
         let some = ids([60, 3, 17]);
         model.restrict(Some(&some)).unwrap();
         let mut packed = Packed::default();
-        packed.push(0, 0, &text, Wanted::Last);
+        packed.push(0, 0, &text, Wanted::Last(1));
         let restricted = rows(&mut model, &packed);
         let expected: Vec<f32> = some.iter().map(|id| whole[4][id.0 as usize]).collect();
         assert_eq!(restricted, [expected], "{family}");
@@ -123,7 +123,7 @@ fn runs_that_do_not_fit_are_refused() {
     let mut model = decoder(folder.path(), 2, 8);
     let mut try_run = |slot, position, tokens: &[u32]| {
         let mut packed = Packed::default();
-        packed.push(slot, position, &ids(tokens.iter().copied()), Wanted::Last);
+        packed.push(slot, position, &ids(tokens.iter().copied()), Wanted::Last(1));
         model.forward(&packed).err().map(|error| error.to_string())
     };
     assert_eq!(try_run(0, 0, &[1, 2, 3]), None);

@@ -13,7 +13,7 @@ const FOLDER: &str = "tests/decode/torch";
 fn logits_are_those_of_transformers() {
     for family in FAMILIES {
         let folder = Path::new(FOLDER).join(family);
-        let (tokens, theirs) = torch_fixture(&folder, "logits");
+        let (tokens, theirs) = torch_fixture(&folder, "tokens", "logits");
         let largest =
             theirs.iter().flatten().flatten().fold(0.0_f32, |largest, logit| largest.max(logit.abs()));
         let mut model = decoder(&folder, 2, 128);

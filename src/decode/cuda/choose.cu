@@ -12,8 +12,8 @@ struct Sampling {
 
 // What holds the rows.
 struct Guide {
-    // The exact template: by state, its first edge, how many there are (bit 31: a number may end here), and where the
-    // first edge leads.
+    // The exact template: by state, its first edge, how many there are (bit 31: a number may end here; bit 30: the draft
+    // may come), and the first edge's token and target.
     const uint4 *states;
     const u32 *edge_tokens, *edge_targets;
     const u32 *columns;     // by edge: where its logit is
@@ -22,14 +22,16 @@ struct Guide {
     const u32 *lists;       // ids allowed at the first, inner and last positions of a hole
     u32 list_ends[3];
     u32 separator, end, forces;
+    u32 draft; // the token that is read before it is chosen, or NONE
     u32 kind;
 };
 
 enum Kind { FREE, BLOCKLIST, ALLOWLIST, EXACT };
 enum Ended { RUNNING, COMPLETE, STOPPED, STUCK };
 #define NONE 0xffffffffu
-#define COUNT(bits) ((bits) & 0x7fffffffu)
+#define COUNT(bits) ((bits) & 0x3fffffffu)
 #define FLAG 0x80000000u
+#define DRAFTS 0x40000000u
 
 __device__ __forceinline__ u64 mix(u64 value) {
     value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9ull;
@@ -271,102 +273,122 @@ __device__ __forceinline__ u32 root_behind(const Guide &guide, const u32 *progra
     return number % 3 < 2 ? guide.separator : program[number / 3];
 }
 
+// Where the row of a block stands.
+struct Standing {
+    u32 state, number, length, ended;
+    bool again;
+};
+
 extern "C" __global__ void __launch_bounds__(1024)
     choose(Rows rows, Guide guide, Sampling sampling, const elem *all_logits, u32 width, u32 row_stride) {
     __shared__ Shared shared;
+    __shared__ Standing row;
     int slot = blockIdx.x;
     if (rows.wanted[slot] < 0) return;
     int job = rows.job[slot];
-    u32 length = rows.length[job], said = length - rows.prompt[job];
-    u32 state = rows.state[slot], number = rows.number[slot];
+    u32 prompt = rows.prompt[job], longest = rows.longest[job];
     const u32 *program = guide.programs + rows.program[job];
-    const elem *logits = all_logits + (size_t)slot * row_stride;
     u32 *tokens = rows.tokens + (size_t)job * rows.context;
     const u32 *script = rows.script ? rows.script + (size_t)job * rows.context : 0;
-    u32 scripted = script ? script[said] : NONE;
-    u64 key = join(join(sampling.seed, rows.row[job]), said);
-    if (threadIdx.x == 0) shared.edge = NONE;
-    __syncthreads();
+    bool exact = guide.kind == EXACT, drafted = rows.wanted[rows.slots + slot] >= 0;
+    if (threadIdx.x == 0) row = {rows.state[slot], rows.number[slot], rows.length[job], RUNNING, false};
 
-    u64 chosen = 0;
-    u32 given = guide.kind == BLOCKLIST || guide.kind == ALLOWLIST ? program[number] : 0;
-    u32 place = given >> 30; // COPY, first, inner, last
-    if (guide.kind == EXACT) {
-        uint4 at = guide.states[state];
-        Listed listed = {logits, guide.edge_tokens, guide.columns, at.x, COUNT(at.y), 0, COUNT(at.y)};
-        if (at.y & FLAG) {
-            uint4 root = guide.states[root_behind(guide, program, number)];
-            listed.behind = root.x;
-            listed.count += COUNT(root.y);
-        }
-        chosen = choose_among(listed, sampling, key, scripted, shared);
-    } else if (guide.kind == ALLOWLIST && place > 0) {
-        u32 first = place > 1 ? guide.list_ends[place - 2] : 0;
-        u32 count = guide.list_ends[place - 1] - first;
-        Listed listed = {logits, guide.lists, 0, first, count, 0, count};
-        chosen = choose_among(listed, sampling, key, scripted, shared);
-    } else if (guide.kind == FREE || place > 0) {
-        Wide wide = {logits, guide.kind == FREE ? 0 : guide.blocked, width};
-        chosen = choose_among(wide, sampling, key, scripted, shared);
-    } else {
-        chosen = rank_of(0.0f, given & 0x3fffffffu);
-    }
+    // Once, and once more behind a draft that was chosen.
+    for (int turn = 0; turn == 0 || row.again; turn++) {
+        __syncthreads();
+        u32 state = row.state, number = row.number, length = row.length, said = length - prompt;
+        const elem *logits = all_logits + (size_t)(turn * rows.slots + slot) * row_stride;
+        u32 scripted = script ? script[said] : NONE;
+        u64 key = join(join(sampling.seed, rows.row[job]), said);
+        if (threadIdx.x == 0) shared.edge = NONE;
+        __syncthreads();
 
-    // The edge of what was chosen.
-    u32 token = script ? scripted : id_of(chosen);
-    if (guide.kind == EXACT && !script && chosen) {
-        uint4 at = guide.states[state];
-        for (u32 i = threadIdx.x; i < COUNT(at.y); i += blockDim.x)
-            if (guide.edge_tokens[at.x + i] == token) shared.edge = at.x + i;
-        if (at.y & FLAG) {
-            uint4 root = guide.states[root_behind(guide, program, number)];
-            for (u32 i = threadIdx.x; i < COUNT(root.y); i += blockDim.x)
-                if (guide.edge_tokens[root.x + i] == token) shared.edge = root.x + i;
+        u64 chosen = 0;
+        u32 given = guide.kind == BLOCKLIST || guide.kind == ALLOWLIST ? program[number] : 0;
+        u32 place = given >> 30; // COPY, first, inner, last
+        if (exact) {
+            uint4 at = guide.states[state];
+            Listed listed = {logits, guide.edge_tokens, guide.columns, at.x, COUNT(at.y), 0, COUNT(at.y)};
+            if (at.y & FLAG) {
+                uint4 root = guide.states[root_behind(guide, program, number)];
+                listed.behind = root.x;
+                listed.count += COUNT(root.y);
+            }
+            chosen = choose_among(listed, sampling, key, scripted, shared);
+        } else if (guide.kind == ALLOWLIST && place > 0) {
+            u32 first = place > 1 ? guide.list_ends[place - 2] : 0;
+            u32 count = guide.list_ends[place - 1] - first;
+            Listed listed = {logits, guide.lists, 0, first, count, 0, count};
+            chosen = choose_among(listed, sampling, key, scripted, shared);
+        } else if (guide.kind == FREE || place > 0) {
+            Wide wide = {logits, guide.kind == FREE ? 0 : guide.blocked, width};
+            chosen = choose_among(wide, sampling, key, scripted, shared);
+        } else {
+            chosen = rank_of(0.0f, given & 0x3fffffffu);
         }
+
+        // The edge of what was chosen.
+        u32 token = script ? scripted : id_of(chosen);
+        if (exact && !script && chosen) {
+            uint4 at = guide.states[state];
+            for (u32 i = threadIdx.x; i < COUNT(at.y); i += blockDim.x)
+                if (guide.edge_tokens[at.x + i] == token) shared.edge = at.x + i;
+            if (at.y & FLAG) {
+                uint4 root = guide.states[root_behind(guide, program, number)];
+                for (u32 i = threadIdx.x; i < COUNT(root.y); i += blockDim.x)
+                    if (guide.edge_tokens[root.x + i] == token) shared.edge = root.x + i;
+            }
+        }
+        __syncthreads();
+        if (threadIdx.x == 0) {
+            u32 ended = RUNNING, before = length;
+            if (!chosen || (exact && shared.edge == NONE)) {
+                ended = STUCK;
+            } else {
+                tokens[length++] = token;
+                if (exact) {
+                    uint4 at = guide.states[state];
+                    if (shared.edge < at.x || shared.edge >= at.x + COUNT(at.y)) number++;
+                    state = guide.edge_targets[shared.edge] & ~FLAG;
+                    while (state != 0 && guide.forces) {
+                        uint4 at = guide.states[state];
+                        if (at.y & FLAG) {
+                            if (COUNT(at.y) > 0) break;
+                            at = guide.states[root_behind(guide, program, number)];
+                            if (at.y != 1) break;
+                            number++;
+                        }
+                        if (at.y != 1) break;
+                        tokens[length++] = at.z;
+                        state = at.w & ~FLAG;
+                    }
+                    if (state == 0) ended = COMPLETE;
+                } else {
+                    number++;
+                    if (script) ended = length - prompt == rows.script_length[job] ? COMPLETE : RUNNING;
+                    else if (guide.kind == FREE) ended = token == guide.end ? COMPLETE : RUNNING;
+                    else if (number == rows.program[job + 1] - rows.program[job]) ended = COMPLETE;
+                }
+                if (ended == RUNNING && length - prompt >= longest) ended = STOPPED;
+            }
+            bool drawn = turn == 0 && drafted;
+            if (drawn && token != guide.draft) rows.read[slot]--;
+            bool again = drawn && token == guide.draft && ended == RUNNING && length == before + 1;
+            row = {state, number, length, ended, again};
+        }
+        __syncthreads();
     }
-    __syncthreads();
     if (threadIdx.x > 0) return;
 
-    u32 ended = RUNNING, longest = rows.longest[job];
-    u32 left = script ? rows.script_length[job] : 0;
-    bool runs = guide.kind == EXACT;
-    if (!chosen || (runs && shared.edge == NONE)) {
-        ended = STUCK;
-    } else {
-        tokens[length++] = token;
-        said++;
-        if (runs) {
-            uint4 at = guide.states[state];
-            if (shared.edge < at.x || shared.edge >= at.x + COUNT(at.y)) number++;
-            state = guide.edge_targets[shared.edge] & ~FLAG;
-            while (state != 0 && guide.forces) {
-                uint4 at = guide.states[state];
-                if (at.y & FLAG) {
-                    if (COUNT(at.y) > 0) break;
-                    at = guide.states[root_behind(guide, program, number)];
-                    if (at.y != 1) break;
-                    number++;
-                }
-                if (at.y != 1) break;
-                tokens[length++] = at.z;
-                said++;
-                state = at.w & ~FLAG;
-            }
-            if (state == 0) ended = COMPLETE;
-        } else {
-            number++;
-            if (script) ended = said == left ? COMPLETE : RUNNING;
-            else if (guide.kind == FREE) ended = token == guide.end ? COMPLETE : RUNNING;
-            else if (number == rows.program[job + 1] - rows.program[job]) ended = COMPLETE;
-        }
-        if (ended == RUNNING && said >= longest) ended = STOPPED;
-    }
-    rows.length[job] = length;
+    rows.length[job] = row.length;
     rows.passes[job]++;
-    rows.state[slot] = state;
-    rows.number[slot] = number;
-    if (ended != RUNNING) {
-        rows.ended[job] = ended;
+    rows.state[slot] = row.state;
+    rows.number[slot] = row.number;
+    bool drafts = exact && row.ended == RUNNING && guide.draft != NONE && guide.states[row.state].y & DRAFTS;
+    if (drafts) tokens[row.length] = guide.draft;
+    rows.drafted[slot] = drafts;
+    if (row.ended != RUNNING) {
+        rows.ended[job] = row.ended;
         rows.job[slot] = -1;
         atomicAdd(&rows.counters[FINISHED], 1);
     }

@@ -79,7 +79,8 @@ struct Rows {
     u32 *read;     // tokens that the model has read
     u32 *state;
     u32 *number;   // numbers behind it, or positions
-    int *wanted;   // the packed token behind which it chooses; -1: not in this pass
+    u32 *drafted;  // whether a draft lies behind its tokens
+    int *wanted;   // the packed token behind which it chooses; -1: not in this pass. Then the same of drafts
 
     // By packed token.
     u32 *packed;

@@ -155,13 +155,13 @@ impl Driver {
         Launch { driver: self, kernel, arguments: Vec::new() }
     }
 
-    /// Times every kernel from now on.
-    pub(super) fn time_kernels(&self) {
-        *self.timed.borrow_mut() = Some(Vec::new());
+    /// Times every kernel from now on, or none.
+    pub(super) fn time_kernels(&self, timed: bool) {
+        *self.timed.borrow_mut() = timed.then(Vec::new);
     }
 
-    /// The kernels that ran since [`Driver::time_kernels`], with the time from the first one's begin to the begin and the
-    /// end of each.
+    /// The kernels that were timed since [`Driver::time_kernels`], with the time from the first one's begin to the begin and
+    /// the end of each, once they have run.
     pub(super) fn timed_kernels(&self) -> Result<Vec<(&'static str, Duration, Duration)>, DecodeError> {
         self.wait()?;
         let timed = self.timed.borrow_mut().take().unwrap_or_default();

@@ -24,6 +24,7 @@ pub(super) struct Rows {
     pub(super) read: Pointer,
     pub(super) state: Pointer,
     pub(super) number: Pointer,
+    pub(super) drafted: Pointer,
     pub(super) wanted: Pointer,
     pub(super) packed: Pointer,
     pub(super) position: Pointer,
@@ -49,6 +50,7 @@ pub(super) struct Guide {
     pub(super) separator: u32,
     pub(super) end: u32,
     pub(super) forces: u32,
+    pub(super) draft: u32,
     pub(super) kind: Kind,
 }
 

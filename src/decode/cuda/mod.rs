@@ -51,7 +51,7 @@ const PROMPT_ROOM: usize = 4096;
 const MOST_SLOTS: usize = 1024;
 /// Passes between two looks at how many rows are done.
 const PASSES_A_LOOK: usize = 8;
-/// Places of a pass beyond one a row, for prompts of rows that come later.
+/// Places of a pass beyond one a row at least.
 const SPARE: usize = 16;
 
 impl CudaDecoder {
@@ -96,12 +96,9 @@ impl CudaDecoder {
         let sizes = [self.slots, self.trunk.context, self.room];
         let state = State::new(&self.trunk.driver, jobs, columns, self.whole.width, sizes)?;
         let sampling = device_sampling(sampler);
-        let spread = match state.guide.forces {
-            0 => self.slots + self.slots / 4 + SPARE,
-            // Runs ride along: up to 1.6 tokens a row on average (Llama's digits), and prompts of rows that come later.
-            _ => 2 * self.slots + self.slots / 4 + SPARE,
-        };
-        let room = spread.next_multiple_of(8);
+        // Forced runs ride along: up to 1.6 tokens a row on average (Llama's digits); prompts of rows that come later do too.
+        let riding = if state.guide.forces == 0 { self.slots / 2 } else { self.slots };
+        let room = (self.slots + riding.max(SPARE)).next_multiple_of(8);
         watch.end(begun, SpanKind::Build, SpanArgs::default());
 
         let (mut told, early) = (0, all - state.jobs);
@@ -112,25 +109,26 @@ impl CudaDecoder {
         tell(early);
         let (mut looked, mut gpu) = (vec![0; 4], GpuWork::default());
         if state.jobs > 0 {
-            let begun = watch.begin();
+            let driver = &self.trunk.driver;
+            let timed = watch.recorder().is_on();
+            let mut begun = watch.begin();
+            driver.time_kernels(timed);
             let wide = state.first_tokens.next_multiple_of(64).clamp(room, self.room);
             let first_passes = state.first_tokens.div_ceil(wide);
             for _ in 0..first_passes {
                 self.pass(&state, &sampling, wide)?;
             }
             // What was launched by hand has run before it is recorded.
-            self.trunk.driver.wait()?;
-            watch.end(begun, SpanKind::Prefill, SpanArgs::default());
-            let timed = watch.recorder().is_on();
+            let kernels = driver.timed_kernels()?;
+            watch.end_with(begun, SpanKind::Prefill, SpanArgs::default(), &kernels);
+            let mut launched = kernels.len() as u64;
             let recorded = match timed {
                 true => None,
-                false => Some(self.trunk.driver.record(|| self.pass(&state, &sampling, room))?),
+                false => Some(driver.record(|| self.pass(&state, &sampling, room))?),
             };
-            let mut begun = watch.begin();
+            begun = watch.begin();
             while (looked[FINISHED] as usize) < state.jobs {
-                if timed {
-                    self.trunk.driver.time_kernels();
-                }
+                driver.time_kernels(timed);
                 for _ in 0..PASSES_A_LOOK {
                     match &recorded {
                         Some(recorded) => recorded.replay()?,
@@ -138,20 +136,24 @@ impl CudaDecoder {
                     }
                 }
                 gpu.passes += PASSES_A_LOOK as u64;
-                looked = self.trunk.driver.read(&state.counters)?;
+                looked = driver.read(&state.counters)?;
                 if timed {
-                    let kernels = self.trunk.driver.timed_kernels()?;
+                    let kernels = driver.timed_kernels()?;
+                    launched += kernels.len() as u64;
                     watch.end_with(begun, SpanKind::Forward, SpanArgs::default(), &kernels);
                     begun = watch.begin();
                 }
                 tell(early + looked[FINISHED] as usize);
             }
-            watch.end(begun, SpanKind::Forward, SpanArgs::default());
-            // A pass that is launched by hand has the kernels of a recorded one.
-            let kernels = recorded.as_ref().map_or(0, |recorded| recorded.kernels);
-            let launched = first_passes as u64 * kernels;
-            gpu.launches = launched + gpu.passes;
-            gpu.kernels = launched + gpu.passes * kernels;
+            if let Some(recorded) = &recorded {
+                watch.end(begun, SpanKind::Forward, SpanArgs::default());
+                // A pass that is launched by hand has the kernels of a recorded one.
+                launched = first_passes as u64 * recorded.kernels;
+                gpu.kernels = launched + gpu.passes * recorded.kernels;
+                gpu.launches = launched + gpu.passes;
+            } else {
+                (gpu.kernels, gpu.launches) = (launched, launched);
+            }
             gpu.passes += first_passes as u64;
         }
         let outputs = state.outputs(&self.trunk.driver)?;
@@ -167,7 +169,8 @@ impl CudaDecoder {
         let plan = trunk.driver.launch(&self.plan).with(rows).with(room as i32);
         plan.over([1, 1], slots.next_multiple_of(32))?;
         trunk.read(rows, room)?;
-        let logits = trunk.tell(rows, *slots, head)?;
+        let told = if state.drafts() { 2 * slots } else { *slots };
+        let logits = trunk.tell(rows, told, head)?;
         let choose = trunk.driver.launch(&self.choose).with(rows).with(state.guide).with(*sampling);
         let choose = choose.with(logits).with(head.width as u32).with(head.stride as u32);
         choose.over([*slots, 1], state.threads())

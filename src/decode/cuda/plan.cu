@@ -20,8 +20,8 @@ __device__ int scan(int value, int *all) {
     return before;
 }
 
-// One block, a thread a slot. Empty slots take the next jobs. Every row brings the tokens that the model has not read:
-// the first one whatever happens, the others as far as the pass has room.
+// One block, a thread a slot. Empty slots take the next jobs. Every row brings the tokens that the model has not read, and
+// its draft: the first one whatever happens, the others as far as the pass has room; a draft comes with the token before it.
 extern "C" __global__ void plan(Rows rows, int room) {
     int slot = threadIdx.x, all;
     bool is_slot = slot < rows.slots;
@@ -36,15 +36,19 @@ extern "C" __global__ void plan(Rows rows, int room) {
         rows.state[slot] = rows.begin_state[job];
         rows.number[slot] = rows.begin_number[job];
     }
-    int unread = is_slot && job >= 0 ? rows.length[job] - read : 0;
-    int active, more, packed;
-    scan(unread > 0, &active);
-    int before = scan(max(unread - 1, 0), &more);
-    int count = unread > 0 ? 1 + max(0, min(unread - 1, room - active - before)) : 0;
+    int drafted = is_slot && job >= 0 ? rows.drafted[slot] : 0;
+    int unread = is_slot && job >= 0 ? rows.length[job] - read + drafted : 0;
+    int least = unread > 1 + drafted ? 1 : unread, all_least, more, packed;
+    scan(least, &all_least);
+    int before = scan(unread - least, &more);
+    int count = least + max(0, min(unread - least, room - all_least - before));
+    if (drafted && count == unread - 1) count--;
     int first = scan(count, &packed);
     if (is_slot) {
+        bool chooses = count > 0 && count == unread;
         rows.read[slot] = read + count;
-        rows.wanted[slot] = count > 0 && count == unread ? first + count - 1 : -1;
+        rows.wanted[slot] = chooses ? first + count - 1 - drafted : -1;
+        rows.wanted[rows.slots + slot] = chooses && drafted ? first + count - 1 : -1;
     }
     for (int i = 0; i < count; i++) {
         rows.packed[first + i] = rows.tokens[(size_t)job * rows.context + read + i];

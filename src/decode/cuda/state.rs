@@ -53,8 +53,8 @@ const COUNTERS: usize = 4;
 const COMPLETE: u32 = 1;
 const STUCK: u32 = 3;
 
-/// An edge whose token is never one of several has no logit where only the others are computed.
-const NO_COLUMN: u32 = u32::MAX;
+/// No column: an edge whose token is never one of several has no logit where only the others are computed. And no draft.
+const NONE: u32 = u32::MAX;
 
 /// What the rows are held by, as numbers.
 #[derive(Default)]
@@ -79,6 +79,7 @@ impl State {
         [slots, context, room]: [usize; 3],
     ) -> Result<Self, DecodeError> {
         let mut holding = Holding::default();
+        holding.guide.draft = NONE;
         let (mut finished, mut waiting) = (Vec::new(), Vec::new());
         let (mut tokens, mut scripts, mut script_length) = (Vec::new(), Vec::new(), Vec::new());
         let (mut length, mut prompt, mut longest) = (Vec::new(), Vec::new(), Vec::new());
@@ -139,11 +140,11 @@ impl State {
             &holding.lists,
         ];
         let held = held.into_iter().map(|values| upload(values)).collect::<Result<Vec<_>, _>>()?;
-        let slot_words = (0..3).map(|_| driver.zeros(slots)).collect::<Result<Vec<Buffer<u32>>, _>>()?;
+        let slot_words = (0..4).map(|_| driver.zeros(slots)).collect::<Result<Vec<Buffer<u32>>, _>>()?;
         let packed_words = (0..2).map(|_| driver.zeros(room)).collect::<Result<Vec<Buffer<u32>>, _>>()?;
         let signed = vec![
             driver.upload(&vec![-1_i32; slots])?,
-            driver.upload(&vec![-1_i32; slots])?,
+            driver.upload(&vec![-1_i32; 2 * slots])?,
             driver.upload(&vec![-1_i32; room])?,
         ];
         let (tokens, length) = (upload(&tokens)?, upload(&length)?);
@@ -166,6 +167,7 @@ impl State {
             read: slot_words[0].pointer(),
             state: slot_words[1].pointer(),
             number: slot_words[2].pointer(),
+            drafted: slot_words[3].pointer(),
             wanted: signed[1].pointer(),
             packed: packed_words[0].pointer(),
             position: packed_words[1].pointer(),
@@ -201,6 +203,11 @@ impl State {
             _wide: vec![wide_rows, wide_programs],
             _signed: signed,
         })
+    }
+
+    /// Whether rows read a token before it is known to be chosen, and want logits behind it too.
+    pub(super) fn drafts(&self) -> bool {
+        self.guide.draft != NONE
     }
 
     /// The threads that choose a token: many where all ids must be looked at.
@@ -256,9 +263,10 @@ impl Holding {
                 self.programs.extend(words_of(positions));
                 (0, 0)
             }
-            guide::Guide::Exact(matcher) => {
+            guide::Guide::Exact { matcher, draft } => {
                 if self.states.is_empty() {
                     check_tokens(matcher.template().tables().tokens.ids(), vocabulary)?;
+                    self.guide.draft = draft.map_or(NONE, |token| token.0);
                 }
                 self.add_exact(matcher, columns)
             }
@@ -285,13 +293,15 @@ impl Holding {
             let edges = automaton.edges(state);
             let first = self.edge_tokens.len() as u32;
             let ends = if automaton.ends_number(state) { FLAG } else { 0 };
+            let choice = edges.len() > 1 || ends > 0;
+            let drafts = if choice && edges.target(TokenId(self.guide.draft)).is_some() { DRAFTS } else { 0 };
             let only = edges.iter().next().map_or([0, 0], |(token, target)| [token.0, target.state.0]);
-            self.states.extend([first, edges.len() as u32 | ends]);
+            self.states.extend([first, edges.len() as u32 | ends | drafts]);
             self.states.extend(only);
             for (token, target) in edges.iter() {
                 self.edge_tokens.push(token.0);
                 self.edge_targets.push(target.state.0);
-                self.columns.push(columns.of(token).map_or(NO_COLUMN, |column| column as u32));
+                self.columns.push(columns.of(token).map_or(NONE, |column| column as u32));
             }
         }
     }
@@ -315,6 +325,7 @@ impl Holding {
 }
 
 const FLAG: u32 = 1 << 31;
+const DRAFTS: u32 = 1 << 30;
 
 /// The root behind each atom.
 fn roots(template: &Template) -> impl Iterator<Item = u32> {

@@ -142,8 +142,9 @@ impl Trunk {
             attended: bytes(room * heads)?,
             gate_up: bytes(room * 2 * config.intermediate)?,
             product: bytes(room * config.intermediate)?,
-            wanted: bytes(slots * config.hidden)?,
-            logits: bytes(slots * stride(config.vocabulary))?,
+            // Behind the token of each slot, and behind its draft.
+            wanted: bytes(2 * slots * config.hidden)?,
+            logits: bytes(2 * slots * stride(config.vocabulary))?,
             parts: driver.zeros(
                 MOST_PARTED * config.kv_heads * context.div_ceil(PART) * queries * (config.head_dim + 2),
             )?,
@@ -270,16 +271,16 @@ impl Trunk {
         Ok(())
     }
 
-    /// The logits behind the wanted tokens, a row a slot.
-    pub(super) fn tell(&self, rows: Rows, slots: usize, head: &Head) -> Result<Pointer, DecodeError> {
+    /// The logits behind the first so many wanted tokens.
+    pub(super) fn tell(&self, rows: Rows, count: usize, head: &Head) -> Result<Pointer, DecodeError> {
         let Self { driver, kernels, work, config, dtype, .. } = self;
         let (wanted, logits) = (work.wanted.pointer(), work.logits.pointer());
         let norm = driver.launch(&kernels.norm_wanted).with(rows).with(work.stream.pointer());
-        norm.with(self.norm).with(wanted).over([slots, 1], 128)?;
+        norm.with(self.norm).with(wanted).over([count, 1], 128)?;
         driver.multiply(Product {
             name: "gemm_head",
             dtype: *dtype,
-            rows: slots,
+            rows: count,
             wide: head.width,
             deep: config.hidden,
             inputs: wanted,
