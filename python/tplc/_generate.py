@@ -142,7 +142,7 @@ class _Decoder:
         self.cells = Cells(-(-(longest + most + run) // BUCKET) * BUCKET)
         self.tokens = ids.new_zeros(rows, self.cells.size)
         # Prompts begin at the first cell, in their order.
-        order = mask.logical_not().int().argsort(1, stable=True)
+        order = mask.logical_not().int().argsort(dim=1, stable=True)
         self.tokens[:, : ids.shape[1]] = (ids * mask).gather(1, order)[:, : self.cells.size]
         self.length, self.read = self.prompt.clone(), torch.zeros_like(self.prompt)
         self.head = _RestrictedHead(model, templates[0].tables.alphabet)

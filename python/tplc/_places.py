@@ -63,26 +63,19 @@ class DeviceTables:
         """Those of these tables; made once for each device."""
         return DeviceTables(tables, device)
 
-    def root(self, roots: Tensor, place: Place) -> Tensor:
-        """The root of what follows the number that each row is in; `roots` are those of its literals."""
-        atom = (place.number // 3 + 1).clamp(max=roots.shape[1] - 1)
-        behind = roots.gather(1, atom[:, None])[:, 0]
-        return torch.where(place.number % 3 < 2, self.separator, behind)
-
-    def allowed(self, roots: Tensor, place: Place) -> Tensor:
-        """The ids that may come next, `(rows, ids)`, some of them more than once. What it says of finished rows means
-        nothing."""
-        state, root = place.state, self.root(roots, place)
+    def allowed(self, place: Place, root: Tensor) -> Tensor:
+        """The ids that may come next, `(rows, ids)`, some of them more than once. `root` is where what follows the number of
+        each row begins. What is said of finished rows means nothing."""
+        state = place.state
         own, next = self.lists[self.list_of[state]], self.lists[self.list_of[root]]
         next = torch.where(self.ends_number[state][:, None], next, own[:, :1])
         own = torch.where(self.counts[state][:, None] > 0, own, next[:, :1])
         return torch.cat((own, next), 1)
 
-    def behind(self, roots: Tensor, place: Place, token: Tensor) -> tuple[Place, Tensor]:
+    def behind(self, place: Place, root: Tensor, token: Tensor) -> tuple[Place, Tensor]:
         """The place of each row behind a token, and which rows refuse theirs. A refused token ends its text; a finished row
         takes any and stays."""
-        at = torch.stack((place.state, self.root(roots, place)))
-        edge = at << 32 | token
+        edge = torch.stack((place.state, root)) << 32 | token
         found = torch.searchsorted(self.edges, edge).clamp(max=len(self.edges) - 1)
         taken = self.edges[found] == edge
         own, next = taken[0], taken[1] & self.ends_number[place.state] & ~taken[0]
@@ -90,14 +83,26 @@ class DeviceTables:
         state = torch.where(own, targets[0], torch.where(next, targets[1], DONE))
         return Place(state, place.number + next), ~(own | next | (place.state == DONE))
 
-    def forced(self, roots: Tensor, place: Place) -> tuple[Tensor, Place, Tensor]:
+    def forced(self, place: Place, root: Tensor) -> tuple[Tensor, Place, Tensor]:
         """The token that must come next in each row, the place behind it, and in which rows there is such a token."""
-        state, root = place.state, self.root(roots, place)
-        ends, own = self.ends_number[state], self.counts[state]
-        leaves = ends & (own == 0)
+        state = place.state
+        ends = self.ends_number[state]
+        leaves = ends & (self.counts[state] == 0)
         at = torch.where(leaves, root, state)
         only = (self.counts[at] == 1) & (leaves | ~ends)
         return self.first_token[at], Place(self.first_target[at], place.number + leaves), only
+
+
+def roots_of(templates: Sequence[Template]) -> Tensor:
+    """The root of each literal of each template, `(templates, literals of the longest)`."""
+    roots = [torch.from_numpy(template.roots.astype(np.int64)) for template in templates]
+    return torch.nn.utils.rnn.pad_sequence(roots, batch_first=True)
+
+
+def root_behind(tables: DeviceTables, roots: Tensor, number: Tensor) -> Tensor:
+    """The root of what follows a number: a separator, or the literal behind its atom."""
+    atom = (number // 3 + 1).clamp(max=roots.shape[1] - 1)
+    return torch.where(number % 3 < 2, tables.separator, roots.gather(1, atom[:, None])[:, 0])
 
 
 class Guide:
@@ -116,21 +121,18 @@ class Guide:
 
     def allowed(self, place: Place) -> Tensor:
         """See `DeviceTables.allowed`."""
-        return self.tables.allowed(self.roots, place)
+        return self.tables.allowed(place, self._root(place))
 
     def behind(self, place: Place, token: Tensor) -> tuple[Place, Tensor]:
         """See `DeviceTables.behind`."""
-        return self.tables.behind(self.roots, place, token)
+        return self.tables.behind(place, self._root(place), token)
 
     def forced(self, place: Place) -> tuple[Tensor, Place, Tensor]:
         """See `DeviceTables.forced`."""
-        return self.tables.forced(self.roots, place)
+        return self.tables.forced(place, self._root(place))
 
-
-def roots_of(templates: Sequence[Template]) -> Tensor:
-    """The roots of each template, `(templates, literals of the longest)`."""
-    roots = [torch.from_numpy(template.roots.astype(np.int64)) for template in templates]
-    return torch.nn.utils.rnn.pad_sequence(roots, batch_first=True)
+    def _root(self, place: Place) -> Tensor:
+        return root_behind(self.tables, self.roots, place.number)
 
 
 def templates_of(artifact: Artifact, smiles: Sequence[str]) -> list[Template]:

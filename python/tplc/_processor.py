@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from tplc._places import Guide, Place, keep_only, templates_of
+from tplc._places import DONE, Guide, Place, keep_only, templates_of
 from tplc._tplc import Artifact, MatcherError
 
 
@@ -60,7 +60,7 @@ class TemplateLogitsProcessor(LogitsProcessor):
         self._follow(input_ids)
         if max(self._guide.tables.highest, self.eos_token_id) >= scores.shape[1]:
             raise ValueError(f"the model has logits for {scores.shape[1]} ids: the artifact is of another tokenizer")
-        finished = (self._place.state == 0)[:, None]
+        finished = (self._place.state == DONE)[:, None]
         return keep_only(scores, torch.where(finished, self.eos_token_id, self._guide.allowed(self._place)))
 
     def _follow(self, ids: Tensor) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tplc._places import DeviceTables, Place, keep_only, roots_of
+from tplc._places import DONE, DeviceTables, Place, keep_only, root_behind, roots_of
 from tplc._tplc import Artifact, Error, Matcher, Template
 
 try:
@@ -125,30 +125,33 @@ class TemplateLogitsProcessor(_Templates, _V2):
 
     def apply(self, logits: Tensor, ctx: LogitsContext) -> Tensor:
         """Leaves minus infinity but for what may come next in each held row."""
+        if len(logits) != len(ctx.idx_mapping_np):
+            raise ValueError("tplc does not follow several rows of logits for one request")
         rows = np.flatnonzero(self.held[ctx.idx_mapping_np])
         if not len(rows):
             return logits
         slots = ctx.idx_mapping_np[rows]
         said = ctx.seq_lens_upper_bound_np[rows] - self.requests.prompt_len.np[slots]
         index = torch.from_numpy(np.stack((rows, slots, self.taken[slots], said))).to(self.roots, non_blocking=True)
-        rows, slot, taken, said_there = index
+        rows, slot, taken, length = index
         roots, place = self.roots[slot], Place(self.place.state[slot], self.place.number[slot])
         texts, prompt = self.requests.all_token_ids.gpu, self.requests.prompt_len.gpu[slot]
         # One token as a rule; all of them where a request came back.
         for step in range(int((said - self.taken[slots]).max(initial=0))):
             at = taken + step
-            due = at < said_there
+            due = at < length
             token = texts[slot, torch.where(due, prompt + at, 0)].long()
-            behind, _ = self.tables.behind(roots, place, token)
+            behind, _ = self.tables.behind(place, root_behind(self.tables, roots, place.number), token)
             place = Place(*(torch.where(due, new, old) for new, old in zip(behind, place)))
         self.place.state[slot], self.place.number[slot] = place
         self.taken[slots] = np.maximum(self.taken[slots], said)
-        logits[rows] = _held(self.tables, self.artifact, roots, place, logits[rows])
+        root = root_behind(self.tables, roots, place.number)
+        logits[rows] = _held(self.tables, self.artifact, place, root, logits[rows])
         return logits
 
 
 class TemplateLogitsProcessorV1(_Templates, _V1):
-    """Holds requests to the templates of their molecules. Texts are followed on the host, where this interface has them; two
+    """Holds requests to the templates of their molecules. Texts are followed on the host, where this interface has them; four
     numbers a row go to the device."""
 
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
@@ -188,14 +191,19 @@ class TemplateLogitsProcessorV1(_Templates, _V1):
             for token in said[len(matcher) :]:
                 if not matcher.is_finished:
                     matcher.advance(token)
-        places = [(index, matcher.state, matcher.number) for index, (matcher, _, _) in self.rows.items()]
-        rows, state, number = torch.tensor(places, device=self.device).T
-        roots = roots_of([template for _, template, _ in self.rows.values()]).to(self.device)
-        logits[rows] = _held(self.tables, self.artifact, roots, Place(state, number), logits[rows])
+        places = [
+            (index, matcher.state, matcher.number, self._root(matcher.number, template.roots))
+            for index, (matcher, template, _) in self.rows.items()
+        ]
+        rows, state, number, root = torch.tensor(places, device=self.device).T
+        logits[rows] = _held(self.tables, self.artifact, Place(state, number), root, logits[rows])
         return logits
 
+    def _root(self, number: int, roots: np.ndarray) -> int:
+        return self.tables.separator if number % 3 < 2 else int(roots[min(number // 3 + 1, len(roots) - 1)])
 
-def _held(tables: DeviceTables, artifact: Artifact, roots: Tensor, place: Place, logits: Tensor) -> Tensor:
+
+def _held(tables: DeviceTables, artifact: Artifact, place: Place, root: Tensor, logits: Tensor) -> Tensor:
     """The logits of held rows. A finished one says its end."""
-    finished = (place.state == 0)[:, None]
-    return keep_only(logits, torch.where(finished, artifact.eos, tables.allowed(roots, place)))
+    finished = (place.state == DONE)[:, None]
+    return keep_only(logits, torch.where(finished, artifact.eos, tables.allowed(place, root)))
