@@ -8,14 +8,30 @@ use std::{
 use tempfile::NamedTempFile;
 use thiserror::Error;
 
-/// A file that cannot be written.
+/// Why a file cannot be written.
 #[derive(Debug, Error)]
-#[error("cannot write {}", path.display())]
-pub struct WriteError {
-    /// The file.
-    pub path: PathBuf,
-    /// What the operating system says.
-    pub source: io::Error,
+#[non_exhaustive]
+pub enum WriteError {
+    /// The operating system refuses.
+    #[error("cannot write {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// It has no folder to go to.
+    #[error("cannot write {}: there is no folder {}", path.display(), folder_of(path).display())]
+    NoFolder {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It would replace what is read, or written too.
+    #[error("cannot write {}: it is an input or another output", path.display())]
+    Taken {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 /// A file that is written beside its place and put there when it is complete, so that nobody sees half of it.
@@ -34,7 +50,7 @@ impl WholeFile {
     /// [`WriteError`] if nothing can be written to its folder.
     pub fn create(path: &Path) -> Result<Self, WriteError> {
         let file = temporary().tempfile_in(folder_of(path));
-        let file = file.map_err(|source| WriteError { path: path.to_owned(), source })?;
+        let file = file.map_err(|source| WriteError::Io { path: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), file: io::BufWriter::new(file), failed: None })
     }
 
@@ -56,7 +72,7 @@ impl WholeFile {
             file.into_inner().map_err(io::IntoInnerError::into_error)?.persist(&path)?;
             Ok(())
         };
-        finish().map_err(|source| WriteError { path: path.clone(), source })
+        finish().map_err(|source| WriteError::Io { path: path.clone(), source })
     }
 }
 
@@ -83,9 +99,42 @@ pub fn write_all_whole(files: &[(&Path, &[u8])]) -> Result<(), WriteError> {
     written.into_iter().try_for_each(WholeFile::finish)
 }
 
-/// The folder that a file is in.
-#[must_use]
-pub fn folder_of(path: &Path) -> &Path {
+/// Checks before long work that its result will have a folder to go to.
+///
+/// # Errors
+/// [`WriteError::NoFolder`] if not.
+pub fn check_folder(path: &Path) -> Result<(), WriteError> {
+    match folder_of(path).is_dir() {
+        true => Ok(()),
+        false => Err(WriteError::NoFolder { path: path.to_owned() }),
+    }
+}
+
+/// Checks that no output would replace an input or another output.
+///
+/// # Errors
+/// [`WriteError::Taken`] if one would.
+pub fn check_distinct<'a>(
+    outputs: &[&Path],
+    inputs: impl Iterator<Item = &'a Path>,
+) -> Result<(), WriteError> {
+    // A file that is not there yet is named by its folder, so that `a.json` and `./a.json` are the same.
+    let place = |path: &Path| {
+        let new = || Some(folder_of(path).canonicalize().ok()?.join(path.file_name()?));
+        path.canonicalize().ok().or_else(new).unwrap_or_else(|| path.to_owned())
+    };
+    let mut taken: Vec<PathBuf> = inputs.map(place).collect();
+    for output in outputs {
+        let place = place(output);
+        if taken.contains(&place) {
+            return Err(WriteError::Taken { path: (*output).to_owned() });
+        }
+        taken.push(place);
+    }
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

@@ -89,7 +89,10 @@ impl<'t> Analysis<'t> {
     ///
     /// # Errors
     /// [`DriftError::Threads`] if the thread pool cannot be started.
-    pub fn new(tokenizers: &'t [Tokenizer], options: &'t AnalysisOptions) -> Result<Self, DriftError> {
+    pub fn new(
+        tokenizers: impl IntoIterator<Item = &'t Tokenizer>,
+        options: &'t AnalysisOptions,
+    ) -> Result<Self, DriftError> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(options.threads)
             .build()
@@ -98,7 +101,7 @@ impl<'t> Analysis<'t> {
         let tags = if options.tags == Tags::none() { Tags::conformer() } else { options.tags.clone() };
         let reader = EnrichedReader::new(&tags);
         let learners: Vec<Arc<Learner<'t>>> = tokenizers
-            .iter()
+            .into_iter()
             .map(|tokenizer| Arc::new(Learner::new(tokenizer, &options.placeholders)))
             .collect();
         let counter = |learner: &Arc<Learner<'t>>| {
