@@ -7,7 +7,7 @@ format in every hole: no junk, no lost digit, no token that the model was not tr
     >>> artifact = tplc.compile(["CC=O"], "qwen")
     >>> matcher = tplc.Matcher(artifact.template("CC=O"))
     >>> matcher.take_forced_run()
-    [58, 34, 60, 27]
+    [43504, 34139]
 """
 
 from tplc._render import drift_rows, render
