@@ -35,10 +35,10 @@ class PositionProcessor(LogitsProcessor):
 
     placeholder: str
 
-    def __init__(self, tokenizer, templates, prompt_length, eos, device="cpu"):
+    def __init__(self, blocked, tokenizer, templates, prompt_length, eos):
+        """`blocked` is what the class's method of that name makes of a tokenizer, once."""
         self.rows = [PositionTemplate(tokenizer, template, self.placeholder) for template in templates]
-        self.prompt_length, self.eos = prompt_length, eos
-        self.prepare(tokenizer, range(templates[0].artifact.logits_width), device)
+        self.blocked, self.prompt_length, self.eos = blocked, prompt_length, eos
 
     def __call__(self, input_ids, scores):
         at = input_ids.shape[1] - self.prompt_length
@@ -58,13 +58,12 @@ class Blocklist(PositionProcessor):
 
     placeholder = "0.0000,0.0000,0.0000"
 
-    def prepare(self, tokenizer, ids, device):
-        blocked = [
-            id
-            for id in ids
-            if (text := tokenizer.decode([id])) and ("<" in text or ">" in text or tokenizer.added_token(text) == id)
-        ]
-        self.blocked = torch.tensor(blocked, device=device)
+    @staticmethod
+    def blocked(tokenizer, width, device="cpu"):
+        def is_blocked(text):
+            return "<" in text or ">" in text or tokenizer.added_token(text) is not None
+
+        return torch.tensor([id for id in range(width) if is_blocked(tokenizer.decode([id]))], device=device)
 
     def mask_free(self, scores, template, at):
         scores[self.blocked] = -torch.inf
@@ -75,20 +74,19 @@ class Allowlist(PositionProcessor):
 
     placeholder = "0.000,0.000,0.000"
 
-    def prepare(self, tokenizer, ids, device):
-        texts = {id: tokenizer.decode([id]) for id in ids}
-        # No punctuation beside other punctuation, but the minus of the next number.
-        numeric = {
-            id: text
-            for id, text in texts.items()
-            if re.fullmatch(r"[0-9.,-]+", text) and not re.search(r"[.,-]{2}", text.replace(",-", ","))
+    @staticmethod
+    def blocked(tokenizer, width, device="cpu"):
+        def is_numeric(text):
+            # No punctuation beside other punctuation, but the minus of the next number.
+            return re.fullmatch(r"[0-9.,-]+", text) and not re.search(r"[.,-]{2}", text.replace(",-", ","))
+
+        texts = {id: tokenizer.decode([id]) for id in range(width)}
+        numeric = {id: text for id, text in texts.items() if is_numeric(text)}
+        forbidden = {"first": set(","), "inner": set(), "last": set(",-")}
+        return {
+            kind: torch.tensor([id for id in texts if id not in numeric or letters & set(numeric[id])], device=device)
+            for kind, letters in forbidden.items()
         }
-        blocked = {
-            "first": [id for id in ids if id not in numeric or "," in numeric[id]],
-            "inner": [id for id in ids if id not in numeric],
-            "last": [id for id in ids if id not in numeric or set(",-") & set(numeric[id])],
-        }
-        self.blocked = {name: torch.tensor(ids, device=device) for name, ids in blocked.items()}
 
     def mask_free(self, scores, template, at):
         kind = "last" if template.last[at] else "first" if template.first[at] else "inner"

@@ -39,7 +39,8 @@ def test_processors_by_position_show_junk_and_cut_numbers(torch, model, artifact
     templates = [artifact.template(smiles) for smiles in SMILES]
     found = {}
     for kind in (Blocklist, Allowlist):
-        processor = kind(tokenizer, templates, length, artifact.eos)
+        blocked = kind.blocked(tokenizer, artifact.logits_width)
+        processor = kind(blocked, tokenizer, templates, length, artifact.eos)
         most = max(len(row.ids) for row in processor.rows) + 1
         sequences = model.generate(**made, logits_processor=[processor], max_new_tokens=most, **WARM)
         found[kind.__name__] = audited(sequences, length, SMILES)

@@ -28,8 +28,8 @@ from tplc._tplc import Artifact, Template
 
 LOOK_EVERY = 8
 """Passes between two looks at whether all rows are finished, on a GPU."""
-BUCKET = 256
-"""Attention looks at a multiple of so many cells."""
+BUCKET = {"cuda": 256}
+"""Attention looks at a multiple of so many cells; elsewhere of 64. A GPU records a graph for each multiple."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,9 @@ class _Decoder:
         longest, most = int(self.prompt.max()), max(template.tokens[1] for template in templates)
         most = most if max_new_tokens is None else min(most, max_new_tokens)
         self.longest_prompt, self.limit = longest, self.prompt + most
+        self.bucket = BUCKET.get(device.type, 64)
         # A pass writes behind the end of a row what no token of any row looks at.
-        self.cells = Cells(-(-(longest + most + run) // BUCKET) * BUCKET)
+        self.cells = Cells(self._rounded(longest + most + run))
         self.tokens = ids.new_zeros(rows, self.cells.size)
         # Prompts begin at the first cell, in their order.
         order = mask.logical_not().int().argsort(dim=1, stable=True)
@@ -171,7 +172,10 @@ class _Decoder:
                     recorded[self.cells.columns] = self._record()
 
     def _look_at(self, cells: int) -> None:
-        self.cells.columns = min(-(-cells // BUCKET) * BUCKET, self.cells.size)
+        self.cells.columns = min(self._rounded(cells), self.cells.size)
+
+    def _rounded(self, cells: int) -> int:
+        return -(-cells // self.bucket) * self.bucket
 
     def _record(self) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
@@ -212,7 +216,7 @@ class _Decoder:
         at = self.length[:, None]
         self.tokens.scatter_(1, at, torch.where(wanted[:, None], token[:, None], self.tokens.gather(1, at)))
         self.length += wanted
-        state = torch.where(self.length < self.limit, place.state, DONE)
+        state = place.state.masked_fill(self.length >= self.limit, DONE)
         self.state.copy_(torch.where(wanted, state, self.state))
         self.number.copy_(torch.where(wanted, place.number, self.number))
 
@@ -233,9 +237,9 @@ class _Decoder:
         at = torch.arange(room, device=size.device)
         written = self.tokens.gather(1, (self.prompt[:, None] + at).clamp(max=self.tokens.shape[1] - 1))
         if end is not None:
-            written = torch.where(at == size[:, None], end, written)
+            written = written.masked_fill(at == size[:, None], end)
             size = size + 1
-        return torch.where(at < size[:, None], written, pad)
+        return written.masked_fill(at >= size[:, None], pad)
 
 
 class _RestrictedHead:
@@ -243,7 +247,7 @@ class _RestrictedHead:
 
     def __init__(self, model: PreTrainedModel, alphabet: object) -> None:
         head = model.get_output_embeddings()
-        self.alphabet = torch.as_tensor(alphabet, dtype=torch.long, device=model.device)
+        self.alphabet = torch.tensor(alphabet, dtype=torch.long, device=model.device)
         self.column = torch.zeros(int(self.alphabet[-1]) + 1, dtype=torch.long, device=model.device)
         self.column[self.alphabet] = torch.arange(len(self.alphabet), device=model.device)
         self.model, self.weights = model, {}

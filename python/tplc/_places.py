@@ -35,7 +35,7 @@ class DeviceTables:
 
     def __init__(self, tables: Tables, device: torch.device) -> None:
         def put(array: np.ndarray) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+            return torch.from_numpy(np.array(array)).to(device)
 
         counts = np.diff(tables.first_edge)
         first = np.minimum(tables.first_edge[:-1], max(len(tables.edge_tokens) - 1, 0))
@@ -80,7 +80,8 @@ class DeviceTables:
         taken = self.edges[found] == edge
         own, next = taken[0], taken[1] & self.ends_number[place.state] & ~taken[0]
         targets = self.targets[found]
-        state = torch.where(own, targets[0], torch.where(next, targets[1], DONE))
+        # A filled mask costs no copy from the host, which a number in `torch.where` does.
+        state = torch.where(own, targets[0], targets[1].masked_fill(~next, DONE))
         return Place(state, place.number + next), ~(own | next | (place.state == DONE))
 
     def forced(self, place: Place, root: Tensor) -> tuple[Tensor, Place, Tensor]:
@@ -102,7 +103,7 @@ def roots_of(templates: Sequence[Template]) -> Tensor:
 def root_behind(tables: DeviceTables, roots: Tensor, number: Tensor) -> Tensor:
     """The root of what follows a number: a separator, or the literal behind its atom."""
     atom = (number // 3 + 1).clamp(max=roots.shape[1] - 1)
-    return torch.where(number % 3 < 2, tables.separator, roots.gather(1, atom[:, None])[:, 0])
+    return roots.gather(1, atom[:, None])[:, 0].masked_fill(number % 3 < 2, tables.separator)
 
 
 class Guide:

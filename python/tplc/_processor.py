@@ -61,7 +61,7 @@ class TemplateLogitsProcessor(LogitsProcessor):
         if max(self._guide.tables.highest, self.eos_token_id) >= scores.shape[1]:
             raise ValueError(f"the model has logits for {scores.shape[1]} ids: the artifact is of another tokenizer")
         finished = (self._place.state == DONE)[:, None]
-        return keep_only(scores, torch.where(finished, self.eos_token_id, self._guide.allowed(self._place)))
+        return keep_only(scores, self._guide.allowed(self._place).masked_fill(finished, self.eos_token_id))
 
     def _follow(self, ids: Tensor) -> None:
         """Goes on to the end of `ids`."""

@@ -140,7 +140,7 @@ class TemplateLogitsProcessor(_Templates, _V2):
         for step in range(int((said - self.taken[slots]).max(initial=0))):
             at = taken + step
             due = at < length
-            token = texts[slot, torch.where(due, prompt + at, 0)].long()
+            token = texts[slot, (prompt + at).masked_fill(~due, 0)].long()
             behind, _ = self.tables.behind(place, root_behind(self.tables, roots, place.number), token)
             place = Place(*(torch.where(due, new, old) for new, old in zip(behind, place)))
         self.place.state[slot], self.place.number[slot] = place
@@ -206,4 +206,4 @@ class TemplateLogitsProcessorV1(_Templates, _V1):
 def _held(tables: DeviceTables, artifact: Artifact, place: Place, root: Tensor, logits: Tensor) -> Tensor:
     """The logits of held rows. A finished one says its end."""
     finished = (place.state == DONE)[:, None]
-    return keep_only(logits, torch.where(finished, artifact.eos, tables.allowed(place, root)))
+    return keep_only(logits, tables.allowed(place, root).masked_fill(finished, artifact.eos))
