@@ -21,7 +21,7 @@ import torch
 import transformers
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "python" / "tests")]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "python" / "tests" / "decoding")]
 
 import tplc
 import tplc.hf

@@ -1,101 +1,67 @@
-"""The tiny model of the repository, its tokenizer, and molecules for it."""
+"""What several tests use."""
 
-import pathlib
+from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
-TINY = ROOT / "models" / "tiny"
+import tplc
 
-# Bonds, branches, rings, charges, stereo, dots.
-SMILES = [
-    "O",
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+MOLECULES = [
     "CC=O",
+    "C1CC1",
+    "C#N",
     "c1ccccc1",
-    "C[C@H](N)C(=O)O",
-    "Cl/C=C/Br",
-    "[O-][N+](=O)c1ccc(F)cc1",
-    "C[N+](C)(C)CCO.[Cl-]",
-    "CC(=O)Oc1ccccc1C(=O)O",
+    "C/C=C\\Cl",
+    "N[C@@H](C)C(=O)O",
+    "[NH4+].[Cl-]",
+    "O=S(=O)(N)c1ccc(F)cc1",
 ]
 
 
-@pytest.fixture(scope="session")
-def torch():
-    torch = pytest.importorskip("torch")
-    # Runs beside others, and steps are too small for threads.
-    torch.set_num_threads(1)
-    return torch
+def golden(name: str) -> list[str]:
+    """What the program printed on standard output, call by call, in a snapshot of its tests."""
+    text = (REPOSITORY / "golden" / "cli" / f"{name}.snap").read_text()
+    calls = text.split("\n$ tplc ")[1:]
+    return [call.split("--- stdout\n")[1].split("--- stderr\n")[0] for call in calls]
+
+
+def golden_json(name: str, call: int = 0) -> Any:
+    return json.loads(golden(name)[call])
+
+
+def bits(words: np.ndarray) -> list[int]:
+    """The ids of a bitmask, least significant bit first."""
+    return np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little")).tolist()
+
+
+def numbers(rng: np.random.Generator, atoms: int) -> np.ndarray:
+    """Coordinates such as molecules have, those that print strangely among them."""
+    coordinates = rng.normal(scale=4.0, size=(atoms, 3)).round(4)
+    odd = rng.integers(0, 6, size=coordinates.shape)
+    return np.where(odd == 0, 0.0, np.where(odd == 1, coordinates.round(0), coordinates))
 
 
 @pytest.fixture(scope="session")
-def tokenizer():
-    import tplc
-
-    return tplc.Tokenizer.load(TINY)
+def qwen() -> tplc.Tokenizer:
+    return tplc.Tokenizer.load("qwen")
 
 
 @pytest.fixture(scope="session")
-def artifact(tokenizer):
-    import tplc
-
-    return tplc.compile(SMILES, tokenizer, number_format="trimmed4", tags="conformer")
+def artifact(qwen: tplc.Tokenizer) -> tplc.Artifact:
+    return tplc.compile(MOLECULES, qwen, number_format="trimmed4")
 
 
-@pytest.fixture(scope="session")
-def model(torch):
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(TINY, dtype=torch.float32).eval()
-
-
-@pytest.fixture(scope="session")
-def prompts(torch):
-    """Makes prompts of molecules, padded on the left."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(TINY, padding_side="left")
-
-    def prompts(smiles, before=""):
-        made = tokenizer([f"{before}[SMILES]{one}[/SMILES]" for one in smiles], return_tensors="pt", padding=True)
-        return {name: made[name] for name in ("input_ids", "attention_mask")}
-
-    return prompts
-
-
-@pytest.fixture(scope="session")
-def audited(artifact, tokenizer):
-    """Judges completions: what `tplc audit` says, and on top of it that each text encodes to the same ids."""
-    import tplc
-
-    def audited(sequences, prompt, smiles, against=artifact):
-        each = len(sequences) // len(smiles)
-        generations = [
-            {"ids": ids[prompt:].tolist(), "smiles": smiles[row // each]} for row, ids in enumerate(sequences)
-        ]
-        return tplc.audit(generations, against, tokenizer=tokenizer)
-
-    return audited
-
-
-@pytest.fixture
-def assert_exact(artifact, tokenizer, audited):
-    """Every completion is a text of its template, by the auditor, by reading it, and by encoding it again."""
-    import tplc
-
-    def assert_exact(sequences, prompt, smiles, against=artifact):
-        report = audited(sequences, prompt, smiles, against)
-        assert report["verdicts"] == {"valid": len(sequences)}, report
-        each = len(sequences) // len(smiles)
-        for row, ids in enumerate(sequences[:, prompt:].tolist()):
-            end = ids.index(against.eos)
-            assert set(ids[end:]) == {against.eos}, "padding is the end-of-sequence token here"
-            text = tokenizer.decode(ids[:end])
-            copied, positions = tplc.parse(text)
-            template = against.template(smiles[row // each])
-            assert positions.shape == (template.atoms, 3)
-            assert against.encode(text, tokenizer) == ids[: end + 1]
-            assert template.encode(text) == ids[: end + 1]
-            assert against.template(copied).literals == template.literals
-
-    return assert_exact
+@pytest.fixture(scope="session", params=["qwen3-conf", "llama", "deepseek", "phi-3", "gpt-2"])
+def any_artifact(request: pytest.FixtureRequest) -> tuple[tplc.Artifact, tplc.Tokenizer]:
+    """One artifact for each way in which tokenizers cut numbers and signs; with tags and without."""
+    tokenizer = tplc.Tokenizer.load(request.param)
+    tags = "conformer" if request.param in ("qwen3-conf", "phi-3") else "none"
+    number_format = "fixed4" if request.param == "llama" else "trimmed2"
+    return tplc.compile(MOLECULES, tokenizer, number_format=number_format, tags=tags), tokenizer

@@ -10,15 +10,46 @@ from typing import Any, Literal, SupportsIndex, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "Artifact",
+    "ArtifactError",
+    "AuditError",
+    "CertificateError",
+    "CorpusError",
+    "DriftError",
+    "Error",
+    "FormatError",
+    "Matcher",
+    "MatcherBatch",
+    "MatcherError",
+    "Tables",
+    "Template",
+    "TemplateError",
+    "TextError",
+    "Tokenizer",
+    "TokenizerError",
+    "UnknownLiteralError",
+    "WrongTokenizerError",
+    "__version__",
+    "analyze",
+    "audit",
+    "build",
+    "compile",
+    "merge",
+    "parse",
+    "render_smiles",
+    "tokenizers",
+]
+
 __version__: str
 
-StrPath: TypeAlias = str | PathLike[str]
+_StrPath: TypeAlias = str | PathLike[str]
 """A path."""
 
-TokenizerLike: TypeAlias = "Tokenizer | StrPath"
+_TokenizerLike: TypeAlias = "Tokenizer | _StrPath"
 """A tokenizer, or what `Tokenizer.load` takes."""
 
-Label: TypeAlias = Literal["copy", "forced", "decided"]
+_Label: TypeAlias = Literal["copy", "forced", "decided"]
 """What a token is: COPY text; FREE text without an alternative; FREE text that was chosen among several."""
 
 # Errors
@@ -80,7 +111,7 @@ class Tokenizer:
     """A tokenizer as shipped. Immutable, to be shared between threads; pickles as where it came from."""
 
     @staticmethod
-    def load(source: StrPath, added_tokens: StrPath | Sequence[StrPath] = ()) -> Tokenizer:
+    def load(source: _StrPath, added_tokens: _StrPath | Sequence[_StrPath] = ()) -> Tokenizer:
         """Loads a tokenizer.
 
         `source` is the name of an embedded one (`tokenizers()` lists them), a `tokenizer.json`, a model folder, or
@@ -149,9 +180,9 @@ class Tokenizer:
 # Drift
 
 def analyze(
-    tokenizer: TokenizerLike | Sequence[TokenizerLike] = ("qwen", "llama"),
+    tokenizer: _TokenizerLike | Sequence[_TokenizerLike] = ("qwen", "llama"),
     *,
-    corpus: StrPath | Sequence[StrPath] = "reference:drugs",
+    corpus: _StrPath | Sequence[_StrPath] = "reference:drugs",
     corpus_format: str | None = None,
     fields: Mapping[str, str] | None = None,
     sdf_smiles: str | Sequence[str] = (),
@@ -177,10 +208,10 @@ def analyze(
 # Building
 
 def build(
-    output: StrPath,
-    tokenizer: TokenizerLike,
+    output: _StrPath,
+    tokenizer: _TokenizerLike,
     *,
-    corpus: StrPath | Sequence[StrPath] = "reference:drugs",
+    corpus: _StrPath | Sequence[_StrPath] = "reference:drugs",
     corpus_format: str | None = None,
     fields: Mapping[str, str] | None = None,
     sdf_smiles: str | Sequence[str] = (),
@@ -203,7 +234,7 @@ def build(
 
 def compile(
     smiles: Iterable[str],
-    tokenizer: TokenizerLike,
+    tokenizer: _TokenizerLike,
     *,
     number_format: str = "fixed4",
     tags: str = "none",
@@ -228,18 +259,18 @@ class Artifact:
     """
 
     @staticmethod
-    def open(path: StrPath, tokenizer: TokenizerLike | None = None) -> Artifact:
+    def open(path: _StrPath, tokenizer: _TokenizerLike | None = None) -> Artifact:
         """Maps a file into memory and checks it whole. With a tokenizer, it must be the one that the artifact was built
         for, or `WrongTokenizerError` is raised. The file must not be changed while it is open; tplc only replaces files."""
 
     @staticmethod
-    def from_bytes(data: bytes, tokenizer: TokenizerLike | None = None) -> Artifact:
+    def from_bytes(data: bytes, tokenizer: _TokenizerLike | None = None) -> Artifact:
         """As `open`, of bytes in memory."""
 
     def to_bytes(self) -> bytes:
         """The bytes of the file."""
 
-    def save(self, path: StrPath) -> dict[str, Any]:
+    def save(self, path: _StrPath) -> dict[str, Any]:
         """Writes the artifact (`NAME.tplc`) and a manifest beside it, and returns the manifest."""
 
     @property
@@ -285,27 +316,27 @@ class Artifact:
     def __len__(self) -> int:
         """The number of molecules."""
 
-    def __contains__(self, smiles: str) -> bool:
+    def __contains__(self, smiles: str, /) -> bool:
         """Whether it has the molecule: others of the same literals have templates, too."""
 
-    def __getitem__(self, index: SupportsIndex) -> Template:
+    def __getitem__(self, index: SupportsIndex, /) -> Template:
         """The template of molecule `index`, in the order of the file."""
 
-    def template(self, smiles: str, tokenizer: TokenizerLike | None = None) -> Template:
+    def template(self, smiles: str, tokenizer: _TokenizerLike | None = None) -> Template:
         """The template of a SMILES, or of a skeleton (`[C]<>=[O]<>`), in the corpus or not.
 
         Where it has COPY text that the artifact lacks, it is compiled if a tokenizer is given (into tables of its own), else
         `UnknownLiteralError` is raised.
         """
 
-    def encode(self, completion: str, tokenizer: TokenizerLike) -> list[int]:
+    def encode(self, completion: str, tokenizer: _TokenizerLike) -> list[int]:
         """What the tokenizer gives for the text of a completion behind its prompt, the end-of-sequence id included: the
         slow, obvious way to the ids that a template accepts."""
 
-    def check(self, tokenizer: TokenizerLike) -> None:
+    def check(self, tokenizer: _TokenizerLike) -> None:
         """Raises `WrongTokenizerError` if it was built for another tokenizer."""
 
-    def certify(self, tokenizer: TokenizerLike, threads: int = 0) -> dict[str, Any]:
+    def certify(self, tokenizer: _TokenizerLike, threads: int = 0) -> dict[str, Any]:
         """Tries every number of the format in every place and every literal against the tokenizer; returns what was tried.
         Raises `CertificateError` with the first text that does not hold. Seconds to a minute."""
 
@@ -391,7 +422,7 @@ class Tables:
     def token_text(self, id: int) -> str:
         """The text of a token for people."""
 
-    def __eq__(self, other: object) -> bool: ...
+    def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
@@ -435,7 +466,7 @@ class Template:
         """The ids of a completion, found along the automaton, without a tokenizer; `None` if the template does not accept
         the text."""
 
-    def labels(self, ids: Iterable[int]) -> list[Label]:
+    def labels(self, ids: Iterable[int]) -> list[_Label]:
         """What each token of an accepted sequence is: the loss mask for training. Raises `MatcherError` at the first id that
         may not come."""
 
@@ -451,7 +482,7 @@ class Template:
 class Matcher:
     """Follows one text token by token. `copy.copy` gives another one at the same place."""
 
-    def __init__(self, template: Template, *, forcing: bool = True) -> None:
+    def __new__(cls, template: Template, *, forcing: bool = True) -> Matcher:
         """At the start of a text. Without `forcing`, `forced_run` gives nothing and every token is to be sampled."""
 
     @property
@@ -503,7 +534,7 @@ class Matcher:
     def validate(self, ids: Iterable[int]) -> int:
         """How many of these ids may come next, one after the other."""
 
-    def advance(self, id: int) -> Label:
+    def advance(self, id: int) -> _Label:
         """Takes the next token. Raises `MatcherError` if it may not come next."""
 
     def rollback(self, count: int) -> None:
@@ -522,13 +553,13 @@ class Matcher:
 class MatcherBatch:
     """Many matchers at once, one row a text; one call goes through all rows, without the interpreter's lock."""
 
-    def __init__(self, templates: Iterable[Template], *, forcing: bool = True) -> None:
+    def __new__(cls, templates: Iterable[Template], *, forcing: bool = True) -> MatcherBatch:
         """One row at the start of each text. Templates may repeat, and be of several artifacts."""
 
     def __len__(self) -> int:
         """The number of rows."""
 
-    def __getitem__(self, row: SupportsIndex) -> Matcher:
+    def __getitem__(self, row: SupportsIndex, /) -> Matcher:
         """A copy of a row."""
 
     @property
@@ -589,15 +620,15 @@ class MatcherBatch:
 # Audit
 
 def audit(
-    generations: StrPath | Iterable[Mapping[str, Any]],
-    artifact: Artifact | StrPath | None = None,
+    generations: _StrPath | Iterable[Mapping[str, Any]],
+    artifact: Artifact | _StrPath | None = None,
     *,
-    tokenizer: TokenizerLike | None = None,
+    tokenizer: _TokenizerLike | None = None,
     number_format: str | None = None,
     tags: str = "none",
     eos: str | int | None = "auto",
     molecules: Mapping[str, str] | None = None,
-    corpus: StrPath | Sequence[StrPath] = (),
+    corpus: _StrPath | Sequence[_StrPath] = (),
     judgements: bool = False,
     threads: int = 0,
     skipped: Callable[[str], object] | None = None,

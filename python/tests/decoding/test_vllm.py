@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import vllm_standin
-from conftest import SMILES
+from molecules import SMILES
 
 pytest.importorskip("torch")
 vllm_standin.install()

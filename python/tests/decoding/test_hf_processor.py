@@ -7,7 +7,7 @@ from multiprocessing import get_context
 import pytest
 
 from baselines import Allowlist, Blocklist
-from conftest import SMILES
+from molecules import SMILES
 
 pytest.importorskip("transformers")
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from conftest import ROOT, SMILES
+from molecules import ROOT, SMILES
 
 pytest.importorskip("transformers")
 
