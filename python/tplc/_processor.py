@@ -69,7 +69,8 @@ class TemplateLogitsProcessor(LogitsProcessor):
         known = seen is not None and seen.shape[0] == ids.shape[0] and seen.device == ids.device
         if known and length == seen.shape[1] + 1 and length > self._prompt:
             parent, found = self._parents(ids, seen)
-            self._advance(Place(self._place.state[parent], self._place.number[parent]), ids[:, -1], ~found)
+            place = Place(self._place.state[parent], self._place.number[parent])
+            self._advance(place, ids[:, -1], ~found, length - 1 - self._prompt)
         else:
             again = known and length > self._prompt and torch.equal(ids[:, : self._prompt], seen[:, : self._prompt])
             self._begin(ids, self._prompt if again else length)
@@ -81,8 +82,8 @@ class TemplateLogitsProcessor(LogitsProcessor):
         each = len(ids) // len(self.templates)
         self._guide = Guide([template for template in self.templates for _ in range(each)], ids.device)
         self._place, self._prompt, self._refused = self._guide.start(), prompt, Refusals(ids.device)
-        for token in ids[:, prompt:].unbind(1):
-            self._advance(self._place, token, torch.zeros_like(token, dtype=torch.bool))
+        for position, token in enumerate(ids[:, prompt:].unbind(1)):
+            self._advance(self._place, token, torch.zeros_like(token, dtype=torch.bool), position)
 
     def _parents(self, ids: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Which row of the last call each row goes on from, and whether there is one: one with the same ids. Beams change
@@ -93,10 +94,10 @@ class TemplateLogitsProcessor(LogitsProcessor):
         first = torch.arange(prompts, device=ids.device)[:, None] * same.shape[1]
         return (same.int().argmax(-1) + first).flatten(), same.any(-1).flatten()
 
-    def _advance(self, place: Place, token: Tensor, lost: Tensor) -> None:
+    def _advance(self, place: Place, token: Tensor, lost: Tensor, position: int) -> None:
         self._place, refused = self._guide.behind(place, token)
         if len(token) == len(self.templates):
-            self._refused.note(refused | lost, token)
+            self._refused.note(refused | lost, token, position)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"artifact": self.artifact, "smiles": self.smiles, "eos_token_id": self.eos_token_id}
@@ -110,12 +111,12 @@ class Refusals:
 
     def __init__(self, device: torch.device) -> None:
         self._event = torch.cuda.Event() if device.type == "cuda" else None
-        self._noted: tuple[Tensor, Tensor] | None = None
+        self._noted: tuple[Tensor, Tensor, int] | None = None
 
-    def note(self, refused: Tensor, token: Tensor) -> None:
+    def note(self, refused: Tensor, token: Tensor, position: int) -> None:
         """Raises what was noted the last time, and notes this."""
         self._check()
-        self._noted = (refused.to("cpu", non_blocking=True), token.to("cpu", non_blocking=True))
+        self._noted = (refused.to("cpu", non_blocking=True), token.to("cpu", non_blocking=True), position)
         if self._event is None:
             self._check()
         else:
@@ -126,12 +127,12 @@ class Refusals:
             return
         if self._event is not None:
             self._event.synchronize()
-        refused, token = self._noted
+        refused, token, position = self._noted
         if refused.any():
             row = int(refused.int().argmax())
             error = MatcherError(
-                f"row {row} says token {int(token[row])}, which its template does not allow there: "
+                f"row {row} says token {int(token[row])} at position {position}, which its template does not allow: "
                 "another logits processor or a forced token is in the way, or the prompts are others and reset() is due"
             )
-            error.row, error.token = row, int(token[row])
+            error.row, error.token, error.position = row, int(token[row]), position
             raise error

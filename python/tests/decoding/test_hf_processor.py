@@ -179,7 +179,7 @@ def test_what_is_refused_is_told(torch, model, artifact, prompts):
     processor(torch.tensor([[1]]), scores)
     with pytest.raises(tplc.MatcherError, match="row 0 says token 9") as error:
         processor(torch.tensor([[1, 9]]), scores)
-    assert (error.value.row, error.value.token) == (0, 9)
+    assert (error.value.row, error.value.token, error.value.position) == (0, 9, 0)
 
 
 def first_mask(processor, torch):
