@@ -12,10 +12,12 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 class Cells:
     """Where the tokens of a pass go, in all layers, and how many cells attention looks at."""
 
+    position: Tensor
+    """The cell of each token of the pass, `(rows, tokens)`."""
+
     def __init__(self, size: int) -> None:
         self.size = size
         self.columns = size
-        self.position: Tensor | None = None
 
     def mask(self, dtype: torch.dtype) -> Tensor:
         """What each token of the pass sees: the cells up to its own, as a bias `(rows, 1, tokens, columns)`."""

@@ -51,7 +51,6 @@ class TemplateLogitsProcessor(LogitsProcessor):
         """Forgets all rows. Only needed where the prompts of the next `generate` are exactly one token longer than the last
         texts were."""
         self._seen: Tensor | None = None
-        self._refused: Refusals | None = None
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """The scores, minus infinity but for what may come next."""
@@ -66,13 +65,14 @@ class TemplateLogitsProcessor(LogitsProcessor):
     def _follow(self, ids: Tensor) -> None:
         """Goes on to the end of `ids`."""
         seen, length = self._seen, ids.shape[1]
-        known = seen is not None and seen.shape[0] == ids.shape[0] and seen.device == ids.device
-        if known and length == seen.shape[1] + 1 and length > self._prompt:
+        if seen is None or len(seen) != len(ids) or seen.device != ids.device or length <= self._prompt:
+            self._begin(ids, length)
+        elif length == seen.shape[1] + 1:
             parent, found = self._parents(ids, seen)
             place = Place(self._place.state[parent], self._place.number[parent])
             self._advance(place, ids[:, -1], ~found, length - 1 - self._prompt)
         else:
-            again = known and length > self._prompt and torch.equal(ids[:, : self._prompt], seen[:, : self._prompt])
+            again = torch.equal(ids[:, : self._prompt], seen[:, : self._prompt])
             self._begin(ids, self._prompt if again else length)
         # `generate` may write into its own tensor.
         self._seen = ids.clone()

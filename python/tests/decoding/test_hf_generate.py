@@ -234,3 +234,32 @@ def test_models_that_cannot_be_served_are_refused(torch, model, artifact, prompt
         tplc.hf.generate(windowed, made, artifact, SMILES[:1])
     with pytest.raises(ValueError, match="1 prompts for 2 molecules"):
         tplc.hf.generate(model, made, artifact, SMILES[:2])
+
+
+def test_a_pass_never_looks_at_its_results(torch, model, artifact, prompts):
+    """What makes it fit to be recorded: nothing comes to the host, no number goes from there, tensors stay where they are."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    from tplc._generate import Sampling, _Decoder
+
+    banned = ("_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal", "item", "scalar_tensor")
+
+    class Watching(TorchDispatchMode):
+        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+            assert operation.overloadpacket.__name__ not in banned, operation
+            return operation(*args, **(kwargs or {}))
+
+    few = SMILES[1:5]
+    made = prompts(few)
+    templates = [artifact.template(smiles) for smiles in few]
+    every = Sampling(do_sample=True, temperature=0.9, top_k=9, top_p=0.9, min_p=0.01)
+    decoder = _Decoder(model, templates, made["input_ids"], made["attention_mask"].bool(), every, 4, None)
+    state = ("tokens", "length", "read", "state", "number", "limit")
+    places = [getattr(decoder, name).data_ptr() for name in state]
+    with torch.no_grad():
+        decoder._pass(decoder.longest_prompt + 4)
+        with Watching():
+            for _ in range(30):
+                decoder._pass(4)
+    assert [getattr(decoder, name).data_ptr() for name in state] == places
+    assert (decoder.length > decoder.prompt + 30).all()
