@@ -21,11 +21,11 @@ import torch
 import transformers
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "python" / "tests" / "decoding")]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "python" / "tests")]
 
 import tplc
 import tplc.hf
-from baselines import Allowlist
+from decoding.baselines import Allowlist
 from torch_shapes import SHAPES
 
 SMALL = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=16)

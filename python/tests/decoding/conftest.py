@@ -2,7 +2,7 @@
 
 import pytest
 
-from molecules import SMILES, TINY
+from decoding.molecules import SMILES, TINY
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import runpy
 
 import pytest
 
-from molecules import ROOT, SMILES, TINY
+from decoding.molecules import ROOT, SMILES, TINY
 
 pytest.importorskip("transformers")
 

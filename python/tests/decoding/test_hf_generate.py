@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from molecules import ROOT, SMILES
+from decoding.molecules import ROOT, SMILES
 
 pytest.importorskip("transformers")
 
@@ -21,7 +21,7 @@ def by_processor(model, made, artifact, smiles, **more):
     return model.generate(**made, logits_processor=[processor], **more)
 
 
-@pytest.mark.parametrize("run", [1, 4, 9])
+@pytest.mark.parametrize("run", [1, 4])
 def test_says_what_the_processor_says(torch, model, artifact, prompts, run):
     made = prompts(SMILES)
     expected = by_processor(model, made, artifact, SMILES)
@@ -82,7 +82,8 @@ def test_padding_on_either_side_changes_nothing(torch, model, artifact, prompts)
     sequences = tplc.hf.generate(model, right, artifact, SMILES)
     assert torch.equal(sequences[:, :length], right["input_ids"])
     assert torch.equal(sequences[:, length:], expected)
-    for row, smiles in enumerate(SMILES):
+    for row in range(1, len(SMILES), 3):
+        smiles = SMILES[row]
         alone = ids[row][mask[row].bool()][None]
         said = tplc.hf.generate(model, alone, artifact, [smiles])[0, alone.shape[1] :]
         assert torch.equal(said, expected[row, : len(said)])
@@ -92,18 +93,14 @@ def test_draws_repeat_and_follow_the_model(torch, model, tokenizer, prompts):
     """All texts of one short hole: how often each is drawn, beside its probability under the mask."""
     tiny = tplc.compile(["O"], tokenizer, number_format="(integer_digits: 1, decimals: 0)", tags="conformer")
     made = prompts(["O"])
-    draw = lambda seed: tplc.hf.generate(
-        model,
-        made,
-        tiny,
-        ["O"],
-        do_sample=True,
-        num_return_sequences=1000,
-        generator=torch.Generator().manual_seed(seed),
-    )[:, made["input_ids"].shape[1] :]
-    drawn = draw(6)
-    assert torch.equal(drawn, draw(6))
-    assert not torch.equal(drawn, draw(7))
+
+    def draw(seed, rows):
+        more = {"do_sample": True, "num_return_sequences": rows, "generator": torch.Generator().manual_seed(seed)}
+        return tplc.hf.generate(model, made, tiny, ["O"], **more)[:, made["input_ids"].shape[1] :]
+
+    assert torch.equal(draw(6, 50), draw(6, 50))
+    assert not torch.equal(draw(6, 50), draw(7, 50))
+    drawn = draw(6, 1000)
     template = tiny.template("O")
     ends = Counter(tuple(row) for row in drawn.tolist())
     # The first number of each text: its probability by the model's own logits, renormalized token by token.

@@ -1,6 +1,6 @@
 """`tplc.vllm` against the contract of both interfaces of vLLM, with a runner of our own that does with requests what vLLM's do.
 
-Where vLLM cannot be imported, its classes are those of `vllm_standin`.
+Where vLLM cannot be imported, its classes are those of `vllm_standin.py`.
 """
 
 import random
@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import vllm_standin
-from molecules import SMILES
+from decoding import vllm_standin
+from decoding.molecules import SMILES
 
 pytest.importorskip("torch")
 vllm_standin.install()
