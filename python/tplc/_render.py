@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from tplc._tplc import render_smiles
@@ -40,9 +41,8 @@ def render(
 
 def _smiles_and_order(molecule: Any) -> tuple[str, list[int]]:
     """The SMILES of an RDKit molecule, and for each of its atoms the number it has in the molecule."""
-    from rdkit import Chem
-
-    smiles = Chem.MolToSmiles(molecule)
+    chem: Any = import_module("rdkit.Chem")
+    smiles = chem.MolToSmiles(molecule)
     order = molecule.GetPropsAsDict(True, True)["_smilesAtomOutputOrder"]
     return smiles, [int(atom) for atom in order]
 
