@@ -174,6 +174,8 @@ def test_artifacts_without_an_end(torch, model, tokenizer, artifact, prompts):
     endless = tplc.compile(few, tokenizer, number_format="trimmed4", tags="conformer", eos=None)
     expected = tplc.hf.generate(model, made, artifact, few)
     assert torch.equal(tplc.hf.generate(model, made, endless, few, eos_token_id=artifact.eos), expected)
+    cut = tplc.hf.generate(model, made, endless, few, eos_token_id=artifact.eos, max_new_tokens=11)
+    assert torch.equal(cut, expected[:, : made["input_ids"].shape[1] + 11])
     processor = tplc.hf.TemplateLogitsProcessor(endless, few, eos_token_id=artifact.eos)
     said = model.generate(**made, logits_processor=[processor], do_sample=False, max_new_tokens=processor.max_new_tokens)
     assert torch.equal(said, expected)
@@ -229,6 +231,9 @@ def test_models_that_cannot_be_served_are_refused(torch, model, artifact, prompt
     windowed = gemma2(transformers, sliding_window=32).eval()
     with pytest.raises(ValueError, match=re.escape("use TemplateLogitsProcessor")):
         tplc.hf.generate(windowed, made, artifact, SMILES[:1])
+    narrow = llama(transformers, vocab_size=300).eval()
+    with pytest.raises(ValueError, match="the model knows 300 ids"):
+        tplc.hf.generate(narrow, torch.tensor([[7]]), artifact, SMILES[:1])
     with pytest.raises(ValueError, match="1 prompts for 2 molecules"):
         tplc.hf.generate(model, made, artifact, SMILES[:2])
 
@@ -237,7 +242,7 @@ def test_a_pass_never_looks_at_its_results(torch, model, artifact, prompts):
     """What makes it fit to be recorded: nothing comes to the host, no number goes from there, tensors stay where they are."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    from tplc._generate import Sampling, _Decoder
+    from tplc._decoder import Decoder, Sampling
 
     banned = ("_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal", "item", "scalar_tensor")
 
@@ -250,7 +255,7 @@ def test_a_pass_never_looks_at_its_results(torch, model, artifact, prompts):
     made = prompts(few)
     templates = [artifact.template(smiles) for smiles in few]
     every = Sampling(do_sample=True, temperature=0.9, top_k=9, top_p=0.9, min_p=0.01)
-    decoder = _Decoder(model, templates, made["input_ids"], made["attention_mask"].bool(), every, 4, None)
+    decoder = Decoder(model, templates, made["input_ids"], made["attention_mask"].bool(), every, 4, None)
     state = ("tokens", "length", "read", "state", "number", "limit")
     places = [getattr(decoder, name).data_ptr() for name in state]
     with torch.no_grad():
