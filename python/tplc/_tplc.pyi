@@ -351,7 +351,8 @@ class Artifact:
 
 @final
 class Tables:
-    """What all templates of an artifact share, as flat arrays to decode with on a device. All arrays are read-only.
+    """What all templates of an artifact share, as flat arrays to decode with on a device. All arrays are read-only:
+    `torch.tensor` copies them to wherever they are needed.
 
     A *place* is a state and the count of numbers that are complete. A text starts at `(template.roots[0], 0)` and is
     finished in state 0. At `(state, number)`:
