@@ -13,8 +13,9 @@
 //! | [`template`] | exact templates: compiled, proven, merged | [`Compiler`](template::Compiler), [`Collector`](template::Collector), [`certify`](template::certify) |
 //! | [`artifact`] | the templates of many molecules as one file | [`Artifact`](artifact::Artifact), [`Template`](artifact::Template) |
 //! | [`matcher`] | what may come next, and what comes without a choice | [`Matcher`](matcher::Matcher), [`MatcherBatch`](matcher::MatcherBatch) |
-//! | [`audit`] | what is wrong with a generation, token by token | [`Auditor`](audit::Auditor), [`Judgement`](audit::Judgement) |
+//! | [`audit`] | what is wrong with a generation, token by token | [`Auditor`](audit::Auditor), [`Judge`](audit::Judge), [`Judgement`](audit::Judgement) |
 //! | [`trace`] | Chrome traces of PyTorch and of ours: summed up, side by side | [`TraceSummary`](trace::TraceSummary), [`Comparison`](trace::Comparison), [`Recorder`](trace::Recorder) |
+//! | [`files`] | files written whole or not at all | [`WholeFile`](files::WholeFile) |
 //! | `decode` | models, held by templates or not; feature `validate` | `Decoder`, `Strategy`, `Runner` |
 //!
 //! **The guarantee of a template:** it accepts a token sequence if and only if it is what the tokenizer, as shipped, gives
@@ -67,6 +68,8 @@ pub mod corpus;
 pub mod decode;
 #[cfg(feature = "compile")]
 pub mod drift;
+#[cfg(feature = "compile")]
+pub mod files;
 pub mod matcher;
 pub mod primitives;
 #[cfg(feature = "compile")]

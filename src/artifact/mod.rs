@@ -21,7 +21,7 @@ pub use automaton::{Automaton, Edges, Target};
 pub use distance::{Bounds, Distance};
 pub use error::Error;
 use error::fault;
-pub use read::Artifact;
+pub use read::{Artifact, SharedBytes};
 pub use tables::{Header, LiteralPlace, Literals, Tables, Tokenization, Tokens};
 pub use template::Template;
 #[cfg(feature = "compile")]

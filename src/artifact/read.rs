@@ -21,12 +21,28 @@ pub(super) const ENDS_NUMBER: u32 = 1 << 31;
 /// An open artifact over bytes in memory or in a mapped file.
 ///
 /// Immutable; share it between threads and make a [`Matcher`](crate::matcher::Matcher) for each request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Artifact<D = memmap2::Mmap> {
     bytes: D,
     layout: Layout,
     tables: Arc<Tables>,
     molecules: usize,
+}
+
+/// Bytes wherever they are, in a mapped file or in memory; all clones share them.
+#[derive(Clone)]
+pub struct SharedBytes(Arc<dyn AsRef<[u8]> + Send + Sync>);
+
+impl AsRef<[u8]> for SharedBytes {
+    fn as_ref(&self) -> &[u8] {
+        (*self.0).as_ref()
+    }
+}
+
+impl std::fmt::Debug for SharedBytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SharedBytes").field(&self.as_ref().len()).finish()
+    }
 }
 
 impl Artifact<memmap2::Mmap> {
@@ -45,6 +61,15 @@ impl Artifact<memmap2::Mmap> {
         #[allow(unsafe_code, reason = "mapping a file is")]
         let bytes = unsafe { memmap2::Mmap::map(&file) }.map_err(read)?;
         Self::from_bytes(bytes)
+    }
+}
+
+impl<D: AsRef<[u8]> + Send + Sync + 'static> Artifact<D> {
+    /// The same artifact as one type for files and memory.
+    #[must_use]
+    pub fn shared(self) -> Artifact<SharedBytes> {
+        let Self { bytes, layout, tables, molecules } = self;
+        Artifact { bytes: SharedBytes(Arc::new(bytes)), layout, tables, molecules }
     }
 }
 

@@ -108,7 +108,7 @@ impl AnalyzeArgs {
         for path in &outputs {
             output::check_folder(path)?;
         }
-        let options = self.options();
+        let options = self.options()?;
         let tokenizers = self.load()?;
         let corpus = self.corpus.open(true)?;
         output::check_distinct(&outputs, corpus.names().map(|name| Path::new(name.as_ref())))?;
@@ -129,25 +129,21 @@ impl AnalyzeArgs {
         Ok(if skipped { ExitStatus::Failure } else { judged })
     }
 
-    fn options(&self) -> AnalysisOptions {
+    fn options(&self) -> Result<AnalysisOptions> {
         let mut formats: Vec<Option<NumberFormat>> = self.number_format.iter().copied().map(Some).collect();
         if formats.is_empty() {
             formats.push(None);
         }
-        let mut placeholders: Vec<String> = DEFAULT_PLACEHOLDERS.map(str::to_owned).to_vec();
-        for placeholder in &self.placeholder {
-            if !placeholders.contains(placeholder) {
-                placeholders.push(placeholder.clone());
-            }
-        }
-        AnalysisOptions {
+        let mut options = AnalysisOptions {
             formats,
-            placeholders,
             tags: self.tags.clone(),
             verify: self.verify,
             exact: self.exact,
             threads: self.threads,
-        }
+            ..AnalysisOptions::default()
+        };
+        options.add_placeholders(&self.placeholder)?;
+        Ok(options)
     }
 
     /// The tokenizers under their overlays.

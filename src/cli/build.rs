@@ -2,22 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::{
     ExitStatus, Format, GlobalArgs,
     build_drift::Measured,
-    corpus::{CorpusArgs, added_tokens, eos, number_format, tags},
-    manifest, output,
+    corpus::{CorpusArgs, added_tokens, number_format, tags},
+    output,
     progress::Bar,
     table::{Table, count},
 };
 use crate::{
-    artifact::{Artifact, Tokenization},
+    artifact::Tokenization,
     corpus::InputCounts,
-    template::{Collector, Compiler, DriftSummary, Manifest, TemplateOptions, certify},
+    template::{CertificateError, Collector, Compiler, DriftSummary, Manifest, TemplateOptions, eos_token},
     text::{NumberFormat, Tags},
     tokenizer::{Tokenizer, TokenizerSource},
 };
@@ -139,7 +139,7 @@ impl BuildArgs {
             output::check_folder(path)?;
         }
         for [_, manifest] in &paths {
-            manifest::check(manifest)?;
+            Manifest::check_path(manifest)?;
         }
         let names: Vec<_> = corpus.names().collect();
         let inputs = names.iter().map(|name| Path::new(name.as_ref())).chain(self.drift.as_deref());
@@ -169,7 +169,7 @@ impl BuildArgs {
         for (((tokenizer, format), drift), [artifact, _]) in jobs.into_iter().zip(drifts).zip(&paths) {
             let made = pool.install(|| self.build(tokenizer, format, &molecules, &input, global))?;
             let (bytes, manifest) = (made.0, made.1.with_drift(drift));
-            manifest::write(artifact, &bytes, &manifest)?;
+            manifest.save_with(artifact, &bytes)?;
             built.push(BuiltArtifact::new(artifact, manifest));
         }
         show_built(&built, global)?;
@@ -189,24 +189,23 @@ impl BuildArgs {
         let options = TemplateOptions {
             format,
             tags: self.tags.clone(),
-            eos: eos(tokenizer, &self.eos)?,
+            eos: eos_token(tokenizer, &self.eos)?,
             tokenization: self.tokenization.into(),
         };
-        let bytes = molecules.build(&Compiler::new(tokenizer, &options)?)?;
-        // What will be read is what is proven.
-        let artifact = Artifact::from_bytes(bytes.as_slice())?;
-        let certificate = match self.certificate {
-            Proof::Full if !artifact.is_empty() => {
+        let compiler = Compiler::new(tokenizer, &options)?;
+        let proven = match self.certificate {
+            Proof::Full => {
                 let (bar, moved) = Bar::of_share(global, format!("proving {} {format}", tokenizer.name()));
-                let certificate = certify(artifact.tables(), tokenizer, &moved);
+                let proven = molecules.prove(&compiler, input.clone(), Some(&moved));
                 bar.finish();
-                Some(certificate.with_context(|| format!("{} {format}: not exact", tokenizer.name()))?)
+                proven
             }
-            Proof::Full | Proof::None => None,
+            Proof::None => molecules.prove(&compiler, input.clone(), None),
         };
-        let manifest = Manifest::new(&artifact, input.clone(), certificate);
-        drop(artifact);
-        Ok((bytes, manifest))
+        proven.map_err(|error| match error {
+            CertificateError::Template(error) => error.into(),
+            error => anyhow::Error::new(error).context(format!("{} {format}: not exact", tokenizer.name())),
+        })
     }
 
     /// What is known of the drift of each job, in order.
@@ -220,7 +219,7 @@ impl BuildArgs {
     fn paths(&self, tokenizers: &[Tokenizer]) -> Result<Vec<[PathBuf; 2]>> {
         let single = tokenizers.len() * self.number_format.len() == 1;
         if single && self.output.extension().is_some_and(|extension| extension == "tplc") {
-            return Ok(vec![[self.output.clone(), manifest::path_of(&self.output)]]);
+            return Ok(vec![[self.output.clone(), Manifest::path_of(&self.output)]]);
         }
         ensure!(
             self.output.is_dir(),

@@ -6,12 +6,10 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde::Serialize;
 
-use super::{
-    ExitStatus, Format, GlobalArgs, corpus::added_tokens, manifest, output, progress::Bar, table::count,
-};
+use super::{ExitStatus, Format, GlobalArgs, corpus::added_tokens, output, progress::Bar, table::count};
 use crate::{
     artifact::{Artifact, Tables},
-    template::{Certificate, CertificateError, certify, same_tokenizer},
+    template::{Certificate, CertificateError, Manifest, certify, same_tokenizer},
     tokenizer::{AddedTokens, Tokenizer, TokenizerSource, embedded},
 };
 
@@ -66,7 +64,7 @@ impl CheckArgs {
             Ok(artifact) => {
                 answer.molecules = Some(artifact.len());
                 self.judge(artifact.tables(), global, &mut answer)?;
-                answer.fault = answer.fault.or_else(|| manifest::fault(&self.artifact, &artifact));
+                answer.fault = answer.fault.or_else(|| Manifest::fault(&self.artifact, &artifact));
             }
         }
         answer.good = answer.fault.is_none();

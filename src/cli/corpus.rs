@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::Args;
 
 use super::{GlobalArgs, output, progress::Bar};
@@ -10,9 +10,9 @@ use crate::{
     corpus::{
         Corpus, CorpusFormat, CorpusOptions, InputCounts, JsonFields, Progress, Rejected, SmilesSource,
     },
-    primitives::TokenId,
-    text::{NumberFormat, Tags},
-    tokenizer::{AddedTokens, Tokenizer},
+    drift::check_placeholder,
+    text::{NumberFormat, Tags, TagsError},
+    tokenizer::AddedTokens,
 };
 
 #[derive(Debug, Args)]
@@ -42,15 +42,10 @@ pub(super) struct CorpusArgs {
 impl CorpusArgs {
     /// The corpus; `conformers` tells whether a row without one has a fault.
     pub(super) fn open(&self, conformers: bool) -> Result<Corpus> {
-        let smiles = match self.sdf_smiles.as_slice() {
-            [] => SmilesSource::default(),
-            [graph] if graph == "graph" => SmilesSource::Graph,
-            fields => SmilesSource::Fields(fields.to_vec()),
-        };
         let options = CorpusOptions {
             format: self.corpus_format,
             fields: self.fields.clone(),
-            smiles,
+            smiles: SmilesSource::of_fields(&self.sdf_smiles),
             conformers,
             ..CorpusOptions::default()
         };
@@ -137,36 +132,19 @@ pub(super) fn number_format(text: &str) -> Result<NumberFormat, String> {
     source.trim().parse().map_err(|error: crate::text::NumberFormatError| error.to_string())
 }
 
-/// Tags by name or from a .ron file.
+/// Tags by name, RON text, or from a .ron file.
 pub(super) fn tags(text: &str) -> Result<Tags, String> {
-    match text {
-        "none" => Ok(Tags::none()),
-        "conformer" => Ok(Tags::conformer()),
-        path => {
-            let source = std::fs::read_to_string(path)
-                .map_err(|error| format!("neither none nor conformer, and no readable file: {error}"))?;
-            ron::from_str(&source).map_err(|error| error.to_string())
-        }
+    if let Ok(tags) = text.parse() {
+        return Ok(tags);
     }
+    let source = std::fs::read_to_string(text)
+        .map_err(|error| format!("neither none nor conformer, and no readable file: {error}"))?;
+    source.parse().map_err(|error: TagsError| error.reason)
 }
 
-/// The token that ends a sequence: by its text, or `auto` for the tokenizer's own, or `none`.
-pub(super) fn eos(tokenizer: &Tokenizer, text: &str) -> Result<Option<TokenId>> {
-    match text {
-        "none" => Ok(None),
-        "auto" => Ok(tokenizer.eos()),
-        text => tokenizer.vocabulary().added(text).map(Some).ok_or_else(|| {
-            anyhow!("{} has no added token {text:?} to end a sequence with", tokenizer.name())
-        }),
-    }
-}
-
-/// What can stand in a hole: any text that does not close it, on one line of a table.
+/// What can stand in a hole.
 pub(super) fn placeholder(text: &str) -> Result<String, String> {
-    match text.is_empty() || text.contains(|c: char| matches!(c, '<' | '>') || c.is_control()) {
-        true => Err("a placeholder is some text without <, > and control characters".to_owned()),
-        false => Ok(text.to_owned()),
-    }
+    check_placeholder(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// Field names: `smiles=smi,conformers=xyz`.
@@ -174,19 +152,7 @@ fn json_fields(text: &str) -> Result<JsonFields, String> {
     let mut fields = JsonFields::default();
     for pair in text.split(',').filter(|pair| !pair.is_empty()) {
         let (name, field) = pair.split_once('=').ok_or_else(|| format!("{pair:?} is not NAME=FIELD"))?;
-        let slot = match name {
-            "name" => &mut fields.name,
-            "smiles" => &mut fields.smiles,
-            "conformers" => &mut fields.conformers,
-            "canonical" => &mut fields.canonical,
-            "enriched" => &mut fields.enriched,
-            _ => {
-                return Err(format!(
-                    "no field {name:?}; there are name, smiles, conformers, canonical, enriched"
-                ));
-            }
-        };
-        field.clone_into(slot);
+        fields.set(name, field).map_err(|error| error.to_string())?;
     }
     Ok(fields)
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     ExitStatus, Format, GlobalArgs,
     corpus::added_tokens,
-    manifest, output,
+    output,
     table::{Table, count, percent},
 };
 use crate::{
@@ -73,7 +73,7 @@ struct Shown {
 impl InspectArgs {
     pub(super) fn run(&self, global: &GlobalArgs) -> Result<ExitStatus> {
         let artifact = Artifact::open(&self.artifact)?;
-        if let Some(fault) = manifest::fault(&self.artifact, &artifact) {
+        if let Some(fault) = Manifest::fault(&self.artifact, &artifact) {
             global.tell(&format!("{}: {fault}", self.artifact.display()));
         }
         match (&self.smiles, self.molecule, self.show) {

@@ -9,7 +9,7 @@ use super::{
     ExitStatus, GlobalArgs,
     analyze::{CostArgs, LimitArgs, show},
     build::{BuiltArtifact, show_built},
-    manifest, output,
+    output,
 };
 use crate::{
     artifact::Artifact,
@@ -78,17 +78,17 @@ impl MergeArgs {
             "{} does not end in .tplc, as an artifact does",
             path.display()
         );
-        manifest::check(&manifest::path_of(path))?;
+        Manifest::check_path(&Manifest::path_of(path))?;
         for (path, part) in self.files.iter().zip(&parts) {
-            if let Some(fault) = manifest::fault(path, part) {
+            if let Some(fault) = Manifest::fault(path, part) {
                 global.tell(&format!("{}: {fault}", path.display()));
             }
         }
-        let beside = self.files.iter().zip(&parts).map(|(path, part)| manifest::beside(path, part));
+        let beside = self.files.iter().zip(&parts).map(|(path, part)| Manifest::beside(path, part));
         let parts: Option<Vec<Manifest>> = beside.collect();
         let manifest = Manifest::of_merged(&artifact, parts.as_deref())?;
         drop(artifact);
-        manifest::write(path, &bytes, &manifest)?;
+        manifest.save_with(path, &bytes)?;
         show_built(&[BuiltArtifact::new(path, manifest)], global)?;
         Ok(ExitStatus::Success)
     }

@@ -9,7 +9,6 @@ mod completions;
 mod corpus;
 mod export;
 mod inspect;
-mod manifest;
 mod merge;
 mod output;
 mod progress;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{ExitStatus, Format, GlobalArgs, corpus::added_tokens, output, report, table::Table};
 use crate::{
     primitives::TokenId,
-    tokenizer::{ChangedNumber, TokenizerSource, embedded},
+    tokenizer::{ChangedNumber, EmbeddedTokenizer, TokenizerEntry, TokenizerSource, embedded},
 };
 
 /// List the embedded tokenizers, or show how one cuts a text.
@@ -41,19 +41,7 @@ struct ShowArgs {
 #[derive(Serialize)]
 struct Listing {
     schema: &'static str,
-    tokenizers: Vec<Entry>,
-}
-
-#[derive(Serialize)]
-struct Entry {
-    name: &'static str,
-    aliases: &'static [&'static str],
-    family: &'static str,
-    vocabulary: usize,
-    digits: String,
-    licence: &'static str,
-    origin: &'static str,
-    fingerprint: String,
+    tokenizers: Vec<TokenizerEntry>,
 }
 
 /// The pieces of a text as JSON, schema `tplc.pieces/1`.
@@ -86,20 +74,8 @@ impl TokenizersArgs {
 }
 
 fn list(global: &GlobalArgs) -> Result<()> {
-    let mut listing = Listing { schema: "tplc.tokenizers/1", tokenizers: Vec::new() };
-    for known in embedded() {
-        let tokenizer = TokenizerSource::Embedded(known).load(&[])?;
-        listing.tokenizers.push(Entry {
-            name: known.name,
-            aliases: known.aliases,
-            family: known.family,
-            vocabulary: tokenizer.vocab_size(),
-            digits: tokenizer.digit_handling().to_string(),
-            licence: known.licence,
-            origin: known.origin,
-            fingerprint: tokenizer.fingerprint().to_string(),
-        });
-    }
+    let tokenizers = embedded().map(EmbeddedTokenizer::entry).collect::<Result<_, _>>()?;
+    let listing = Listing { schema: "tplc.tokenizers/1", tokenizers };
     if global.format == Format::Json {
         return output::print_json(&listing);
     }

@@ -57,6 +57,12 @@ pub enum CorpusError {
         /// The name as given.
         name: String,
     },
+    /// A field name that does not exist.
+    #[error("no field {name:?}; there are name, smiles, conformers, canonical, enriched")]
+    UnknownField {
+        /// The name as given.
+        name: String,
+    },
     /// No input was given.
     #[error("no corpus given; give files, folders, patterns, '-' or 'reference:drugs'")]
     NoInput,

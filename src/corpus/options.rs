@@ -1,6 +1,6 @@
 //! How to read a corpus.
 
-use super::CorpusFormat;
+use super::{CorpusError, CorpusFormat};
 
 /// How to read a corpus; the default reads what the field writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +56,25 @@ impl Default for JsonFields {
     }
 }
 
+impl JsonFields {
+    /// Says how one of the fields is called in a corpus.
+    ///
+    /// # Errors
+    /// [`CorpusError::UnknownField`] if there is no field of that name.
+    pub fn set(&mut self, name: &str, field: &str) -> Result<(), CorpusError> {
+        let slot = match name {
+            "name" => &mut self.name,
+            "smiles" => &mut self.smiles,
+            "conformers" => &mut self.conformers,
+            "canonical" => &mut self.canonical,
+            "enriched" => &mut self.enriched,
+            _ => return Err(CorpusError::UnknownField { name: name.to_owned() }),
+        };
+        field.clone_into(slot);
+        Ok(())
+    }
+}
+
 /// Where the SMILES of an SDF record comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SmilesSource {
@@ -63,6 +82,18 @@ pub enum SmilesSource {
     Fields(Vec<String>),
     /// Always the molecular graph.
     Graph,
+}
+
+impl SmilesSource {
+    /// By names as given: of data fields, or `graph` alone; without one, the default.
+    #[must_use]
+    pub fn of_fields(names: &[String]) -> Self {
+        match names {
+            [] => Self::default(),
+            [graph] if graph == "graph" => Self::Graph,
+            fields => Self::Fields(fields.to_vec()),
+        }
+    }
 }
 
 impl Default for SmilesSource {

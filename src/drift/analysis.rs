@@ -42,6 +42,33 @@ impl Default for AnalysisOptions {
     }
 }
 
+impl AnalysisOptions {
+    /// Compares with these placeholders beside those in use; one that is there already is not repeated.
+    ///
+    /// # Errors
+    /// [`DriftError::Placeholder`] if a text cannot stand in a hole.
+    pub fn add_placeholders(&mut self, texts: &[String]) -> Result<(), DriftError> {
+        for text in texts {
+            check_placeholder(text)?;
+            if !self.placeholders.contains(text) {
+                self.placeholders.push(text.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks that a text can stand in a hole: it must not close it, and be on one line of a table.
+///
+/// # Errors
+/// [`DriftError::Placeholder`] if it cannot.
+pub fn check_placeholder(text: &str) -> Result<(), DriftError> {
+    match text.is_empty() || text.contains(|c: char| matches!(c, '<' | '>') || c.is_control()) {
+        true => Err(DriftError::Placeholder { text: text.to_owned() }),
+        false => Ok(()),
+    }
+}
+
 /// Counts a corpus with several tokenizers and number formats at once.
 pub struct Analysis<'t> {
     options: &'t AnalysisOptions,
@@ -62,7 +89,10 @@ impl<'t> Analysis<'t> {
     ///
     /// # Errors
     /// [`DriftError::Threads`] if the thread pool cannot be started.
-    pub fn new(tokenizers: &'t [Tokenizer], options: &'t AnalysisOptions) -> Result<Self, DriftError> {
+    pub fn new(
+        tokenizers: impl IntoIterator<Item = &'t Tokenizer>,
+        options: &'t AnalysisOptions,
+    ) -> Result<Self, DriftError> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(options.threads)
             .build()
@@ -71,7 +101,7 @@ impl<'t> Analysis<'t> {
         let tags = if options.tags == Tags::none() { Tags::conformer() } else { options.tags.clone() };
         let reader = EnrichedReader::new(&tags);
         let learners: Vec<Arc<Learner<'t>>> = tokenizers
-            .iter()
+            .into_iter()
             .map(|tokenizer| Arc::new(Learner::new(tokenizer, &options.placeholders)))
             .collect();
         let counter = |learner: &Arc<Learner<'t>>| {

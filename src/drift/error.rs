@@ -66,6 +66,12 @@ pub enum DriftError {
     /// The thread pool could not be started.
     #[error("could not start the threads: {0}")]
     Threads(String),
+    /// Text that cannot stand in a hole.
+    #[error("a placeholder is some text without <, > and control characters")]
+    Placeholder {
+        /// The text.
+        text: String,
+    },
     /// Reading the corpus stopped.
     #[error(transparent)]
     Corpus(#[from] crate::corpus::CorpusError),

@@ -16,7 +16,7 @@ mod report;
 mod runs;
 
 pub use adaptive::Candidates;
-pub use analysis::{Analysis, AnalysisOptions};
+pub use analysis::{Analysis, AnalysisOptions, check_placeholder};
 pub use cost::{Cost, CostModel};
 pub use error::DriftError;
 pub use partial::{HoleCount, LiteralCount, Partial, PartialFile, PlaceholderFacts, TokenizerFacts};

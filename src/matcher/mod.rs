@@ -135,9 +135,9 @@ impl Matcher {
         self
     }
 
-    /// The state it is in, and how many numbers are complete.
-    #[cfg(feature = "cuda")]
-    pub(crate) fn place(&self) -> (StateId, u32) {
+    /// The state it is in, and how many numbers are complete: all that decides what may come next.
+    #[must_use]
+    pub fn place(&self) -> (StateId, u32) {
         (self.at.state, self.at.number)
     }
 

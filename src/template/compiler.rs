@@ -29,6 +29,22 @@ pub struct TemplateOptions {
     pub tokenization: Tokenization,
 }
 
+/// The token that ends a sequence, by its text; `auto` is the tokenizer's own, if it tells, and `none` is none.
+///
+/// # Errors
+/// [`TemplateError::NoEos`] if the tokenizer has no such added token.
+pub fn eos_token(tokenizer: &Tokenizer, text: &str) -> Result<Option<TokenId>, TemplateError> {
+    match text {
+        "none" => Ok(None),
+        "auto" => Ok(tokenizer.eos()),
+        text => {
+            let unknown =
+                || TemplateError::NoEos { tokenizer: tokenizer.name().to_owned(), text: text.to_owned() };
+            tokenizer.vocabulary().added(text).map(Some).ok_or_else(unknown)
+        }
+    }
+}
+
 /// The molecule of the example prompt.
 const PROMPT: char = 'C';
 

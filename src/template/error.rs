@@ -91,7 +91,7 @@ pub enum TemplateError {
         tokens: usize,
     },
     /// The end-of-sequence token does not exist.
-    #[error("tokenizer {tokenizer} has no token {text:?} to end a sequence with")]
+    #[error("{tokenizer} has no added token {text:?} to end a sequence with")]
     NoEos {
         /// The tokenizer's name.
         tokenizer: String,

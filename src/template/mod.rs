@@ -24,6 +24,7 @@
 //! ```
 
 mod automaton;
+mod beside;
 mod certificate;
 mod collector;
 mod compiler;
@@ -34,12 +35,14 @@ mod merge;
 mod numbers;
 mod oracle;
 mod position;
+mod proven;
 mod spelling;
 mod trace;
 
+pub use beside::SaveError;
 pub use certificate::{Certificate, CertificateError, certify, same_tokenizer};
 pub use collector::Collector;
-pub use compiler::{Compiler, TemplateOptions};
+pub use compiler::{Compiler, TemplateOptions, eos_token};
 pub use error::TemplateError;
 pub use manifest::{
     DriftSummary, HoleTokens, Manifest, MoleculeCounts, PlaceholderDrift, SectionSize, Source,
@@ -48,4 +51,5 @@ pub use merge::merge;
 pub use numbers::{DecimalSet, NumberLanguage, Opening, Start};
 pub use oracle::Oracle;
 pub use position::PositionTemplate;
+pub use proven::Tried;
 pub use trace::{automaton_text, dot, example_numbers, snapshot, spell, trace};

@@ -19,4 +19,4 @@ pub use error::{TextError, TextFault};
 pub use number::{LeadingZeros, NumberFormat, NumberFormatError, NumberShape, Sign, TrailingZeros};
 pub use skeleton::Skeleton;
 pub use survey::{DetectedFormat, NumberSurvey};
-pub use tags::{TagPair, Tags};
+pub use tags::{TagPair, Tags, TagsError};

@@ -1,7 +1,10 @@
 //! The tags around prompt and completion.
 
+use std::str::FromStr;
+
 use aho_corasick::{AhoCorasick, MatchKind};
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 /// The text before and after a part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,8 +17,14 @@ pub struct TagPair {
 
 /// The tags of prompt and completion; either may be absent.
 ///
-/// [`Tags::conformer`] are those of published models; a RON text gives any other:
+/// As text: `none`, `conformer` (those of published models), or RON, which gives any other:
 /// `(prompt: Some((open: "<smi>", close: "</smi>")), completion: None)`.
+///
+/// ```
+/// use tplc::text::Tags;
+/// assert_eq!("conformer".parse(), Ok(Tags::conformer()));
+/// assert!("conformers".parse::<Tags>().is_err());
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tags {
@@ -23,6 +32,32 @@ pub struct Tags {
     pub prompt: Option<TagPair>,
     /// Around the enriched SMILES that it writes.
     pub completion: Option<TagPair>,
+}
+
+/// Why a text is no tags.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "unknown tags {text:?}: use none, conformer, or RON such as (prompt: None, completion: Some((open: \"<c>\", close: \
+     \"</c>\"))) ({reason})"
+)]
+pub struct TagsError {
+    /// The text.
+    pub text: String,
+    /// The parser's words, with the position.
+    pub reason: String,
+}
+
+impl FromStr for Tags {
+    type Err = TagsError;
+
+    fn from_str(text: &str) -> Result<Self, TagsError> {
+        match text {
+            "none" => Ok(Self::none()),
+            "conformer" => Ok(Self::conformer()),
+            text => ron::from_str(text)
+                .map_err(|error| TagsError { text: text.to_owned(), reason: error.to_string() }),
+        }
+    }
 }
 
 impl Tags {

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use serde_json::Value;
 
-use super::TokenizerError;
 use super::added::AddedTokens;
 use super::hf::Parts;
 use super::packed::{Packed, unpack};
+use super::{TokenizerError, TokenizerSource};
 
 /// A tokenizer that is compiled in.
 #[derive(PartialEq, Eq)]
@@ -28,6 +29,27 @@ pub struct EmbeddedTokenizer {
     packed: &'static [u8],
     /// Added tokens to lay over it.
     overlay: Option<&'static str>,
+}
+
+/// What `tplc tokenizers` tells of one, measured by loading it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TokenizerEntry {
+    /// Its name.
+    pub name: &'static str,
+    /// Other names it answers to.
+    pub aliases: &'static [&'static str],
+    /// The model family.
+    pub family: &'static str,
+    /// The number of tokens.
+    pub vocabulary: usize,
+    /// How numbers are cut.
+    pub digits: String,
+    /// The licence of its data.
+    pub licence: &'static str,
+    /// Where it comes from.
+    pub origin: &'static str,
+    /// The content hash.
+    pub fingerprint: String,
 }
 
 /// The packed form of a tokenizer.
@@ -158,6 +180,24 @@ impl EmbeddedTokenizer {
     #[must_use]
     pub fn find(name: &str) -> Option<&'static Self> {
         EMBEDDED.iter().find(|known| known.name == name || known.aliases.contains(&name))
+    }
+
+    /// What it is, measured by loading it.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Invalid`] if the compiled-in data is damaged.
+    pub fn entry(&'static self) -> Result<TokenizerEntry, TokenizerError> {
+        let tokenizer = TokenizerSource::Embedded(self).load(&[])?;
+        Ok(TokenizerEntry {
+            name: self.name,
+            aliases: self.aliases,
+            family: self.family,
+            vocabulary: tokenizer.vocab_size(),
+            digits: tokenizer.digit_handling().to_string(),
+            licence: self.licence,
+            origin: self.origin,
+            fingerprint: tokenizer.fingerprint().to_string(),
+        })
     }
 
     /// The added tokens that make it out of another, where it is made so.

@@ -20,8 +20,13 @@ pub(super) const CONFIG: &str = "config.json";
 pub(super) fn read_file(path: &Path) -> Result<Parts, TokenizerError> {
     let json =
         std::fs::read(path).map_err(|source| TokenizerError::Read { path: path.to_owned(), source })?;
-    Parts::from_json(&json).map_err(|reason| TokenizerError::Invalid {
-        origin: path.display().to_string(),
+    parse(&json, &path.display().to_string())
+}
+
+/// Reads the text of a tokenizer.json; `origin` is named in errors.
+pub(super) fn parse(json: &[u8], origin: &str) -> Result<Parts, TokenizerError> {
+    Parts::from_json(json).map_err(|reason| TokenizerError::Invalid {
+        origin: origin.to_owned(),
         what: TOKENIZER,
         reason,
     })

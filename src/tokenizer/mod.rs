@@ -35,7 +35,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 pub use added::{AddedToken, AddedTokens};
-pub use embedded::{EmbeddedTokenizer, embedded};
+pub use embedded::{EmbeddedTokenizer, TokenizerEntry, embedded};
 pub use error::TokenizerError;
 pub use hub::HubConfig;
 pub use numbers::{ChangedNumber, DigitHandling};

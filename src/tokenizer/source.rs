@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::added::AddedTokens;
 use super::embedded::{EmbeddedTokenizer, embedded};
-use super::folder::{ModelFacts, TOKENIZER, read_file, read_folder};
+use super::folder::{ModelFacts, TOKENIZER, parse, read_file, read_folder};
 use super::hf::Parts;
 use super::hub::{HubConfig, fetch, fetch_model, is_repo_name, is_revision};
 use super::{Tokenizer, TokenizerError};
@@ -72,6 +72,24 @@ impl fmt::Display for TokenizerSource {
             Self::Hub { repo, revision: None } => write!(f, "hf:{repo}"),
             Self::Hub { repo, revision: Some(revision) } => write!(f, "hf:{repo}@{revision}"),
         }
+    }
+}
+
+impl Tokenizer {
+    /// A tokenizer from the text of a `tokenizer.json` that is at hand, and what else is known of its model: the text of the
+    /// token that ends a sequence, and the width of the logits.
+    ///
+    /// # Errors
+    /// [`TokenizerError`] if the text is no tokenizer.
+    pub fn from_json(
+        json: &str,
+        name: &str,
+        eos: Option<String>,
+        logits_width: Option<u32>,
+    ) -> Result<Self, TokenizerError> {
+        let inner = parse(json.as_bytes(), name)?.build(name)?;
+        let facts = ModelFacts { rows: logits_width, eos };
+        Ok(Self::new(name.to_owned(), name.to_owned(), None, facts, inner))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Strategies: exact ones show no fault whatever the model wants, and the same ids by every way; the others do what
 //! they are known for.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use tplc::{
     corpus::Coordinate,
@@ -15,7 +15,11 @@ use tplc::{
     trace::{Patterns, Recorder, TraceSummary},
 };
 
-use crate::bench::{Bench, SAMPLINGS, WARM, said};
+use crate::{
+    bench::{Bench, SAMPLINGS, WARM, said},
+    checkpoint::decoder,
+    models::golden,
+};
 
 const EXACT: [Strategy; 4] = [Strategy::Mask, Strategy::Forced, Strategy::Restricted, Strategy::Drafted];
 
@@ -450,7 +454,7 @@ fn judges_tell_faults() {
         assert!(!finding.reads_well() && !finding.replays());
         shown.push(format!("{what}: {}", finding.judgement.fault.as_deref().unwrap_or("good")));
     }
-    crate::models::golden("judged", &shown.join("\n"));
+    golden("judged", &shown.join("\n"));
 }
 
 /// Spans of every kind, pass by pass, which `tplc trace` reads.
@@ -502,4 +506,19 @@ fn a_promise_can_be_broken() {
     let mut lost = run.clone();
     lost.outputs.pop();
     assert!(matches!(bench.runner().report(&lost, &subjects), Err(DecodeError::Lost { row: 2 })));
+}
+
+/// What the tiny model says of each molecule, greedy and held: the tests of the Python package read the same snapshot.
+#[test]
+fn greedy_texts_of_the_tiny_model() {
+    let bench = Bench::tiny("trimmed4");
+    let subjects = bench.subjects(8);
+    let context = bench.runner().context(&subjects).unwrap();
+    let mut model = decoder(Path::new("models/tiny"), 8, context);
+    let run = bench.run(Strategy::Restricted, &mut model, SAMPLINGS[0], &subjects);
+    let line = |(row, ids): (u64, Vec<u32>)| {
+        let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
+        format!("{}\t{}", subjects[row as usize].smiles, ids.join(" "))
+    };
+    golden("greedy", &said(&run).into_iter().map(line).collect::<Vec<_>>().join("\n"));
 }

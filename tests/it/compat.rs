@@ -56,3 +56,14 @@ fn artifacts_of_version_1_say_what_they_said() {
     }
     golden::check("compat", "v1", shown);
 }
+
+/// Artifacts of files and of memory are one type, and can be merged.
+#[test]
+fn files_and_memory_are_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/compat/v1/phi-3-fixed2.tplc");
+    let bytes = std::fs::read(path).unwrap();
+    let memory = Artifact::from_bytes(bytes.clone()).unwrap().shared();
+    let both = [Artifact::open(path).unwrap().shared(), memory];
+    assert_eq!(both.clone().map(|artifact| artifact.bytes().to_vec()), [bytes.clone(), bytes.clone()]);
+    assert_eq!(tplc::template::merge(&both).unwrap(), bytes);
+}

@@ -3,16 +3,17 @@
 use std::{fs, path::Path};
 
 /// What each folder or file of `src` may import from the crate.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("primitives", &[]),
+    ("files", &[]),
     ("corpus", &["primitives"]),
     ("text", &["primitives", "corpus"]),
     ("tokenizer", &["primitives"]),
     ("drift", &["primitives", "corpus", "text", "tokenizer"]),
     ("artifact", &["primitives"]),
     ("matcher", &["primitives", "artifact"]),
-    ("template", &["primitives", "corpus", "text", "tokenizer", "artifact", "matcher"]),
-    ("audit", &["primitives", "corpus", "text", "tokenizer", "artifact", "template"]),
+    ("template", &["primitives", "files", "corpus", "text", "tokenizer", "artifact", "matcher"]),
+    ("audit", &["primitives", "corpus", "text", "tokenizer", "artifact", "matcher", "template"]),
     ("trace", &[]),
     (
         "decode",
@@ -33,6 +34,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
         "cli",
         &[
             "primitives",
+            "files",
             "corpus",
             "text",
             "tokenizer",

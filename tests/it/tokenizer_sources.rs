@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tplc::primitives::TokenId;
-use tplc::tokenizer::{AddedTokens, DigitHandling, HubConfig, TokenizerError};
+use tplc::tokenizer::{AddedTokens, DigitHandling, HubConfig, Tokenizer, TokenizerError};
 
 use crate::golden;
 use crate::tokenizer_support::{UNICODE, assert_same, embedded, enriched, ids, load, try_load};
@@ -367,4 +367,19 @@ fn tokenizer_hub_settings_come_from_the_environment() {
 fn tokenizer_hub_that_is_not_built_says_how_to_get_it() {
     let error = try_load("hf:Qwen/Qwen3-0.6B", &[]).unwrap_err();
     golden::check("tokenizer", "hub_not_built", error.to_string());
+}
+
+/// The text of a `tokenizer.json` gives what the file gives, and what else is known of the model is told with it.
+#[test]
+fn text_that_is_at_hand_is_as_good_as_a_file() {
+    let mut json = letters();
+    json["added_tokens"] = json!([added(8, "<end>")]);
+    let folder = folder(&[("tokenizer.json", &json)]);
+    let file = load(&path(&folder, "tokenizer.json"));
+    let text = json.to_string();
+    let given = Tokenizer::from_json(&text, "letters", Some("<end>".to_owned()), Some(16)).unwrap();
+    assert_eq!(given.fingerprint(), file.fingerprint());
+    assert_eq!((given.name(), given.eos(), given.logits_width()), ("letters", Some(TokenId(8)), Some(16)));
+    assert_eq!((file.eos(), file.logits_width()), (None, None));
+    assert!(Tokenizer::from_json("{}", "nothing", None, None).is_err());
 }

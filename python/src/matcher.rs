@@ -1,0 +1,156 @@
+//! Following one text token by token.
+
+use numpy::{IntoPyArray, PyArray1};
+use pyo3::{prelude::*, types::PyDict};
+use tplc::{matcher::Matcher as Follower, primitives::TokenId};
+
+use crate::{
+    bitmask::with_words,
+    error::{refused, token_id},
+    tables::ids,
+    template::{Template, label},
+    tokenizer::{numbers, token_ids},
+};
+
+/// Follows one text token by token. `copy.copy` gives another one at the same place.
+#[pyclass(module = "tplc")]
+pub(crate) struct Matcher {
+    follower: Follower,
+    template: Py<Template>,
+}
+
+impl Matcher {
+    pub(crate) fn of(follower: Follower, template: Py<Template>) -> Self {
+        Self { follower, template }
+    }
+}
+
+/// Takes the forced run of a matcher, and tells what it was.
+pub(crate) fn take_forced_run(follower: &mut Follower) -> Vec<u32> {
+    let run: Vec<TokenId> = follower.forced_run().collect();
+    for &id in &run {
+        // A forced token is the one that is allowed.
+        let _ = follower.advance(id);
+    }
+    numbers(&run)
+}
+
+#[pymethods]
+impl Matcher {
+    #[new]
+    #[pyo3(signature = (template, *, forcing=true))]
+    fn new(template: Bound<'_, Template>, forcing: bool) -> Self {
+        let follower = Follower::new(template.get().made().clone()).with_forcing(forcing);
+        Self { follower, template: template.unbind() }
+    }
+
+    /// What is followed.
+    #[getter]
+    fn template(&self, py: Python<'_>) -> Py<Template> {
+        self.template.clone_ref(py)
+    }
+
+    /// The state it is in.
+    #[getter]
+    fn state(&self) -> u32 {
+        self.follower.place().0.0
+    }
+
+    /// How many numbers are complete.
+    #[getter]
+    fn number(&self) -> u32 {
+        self.follower.place().1
+    }
+
+    /// Whether the text is complete, its end-of-sequence id included where there is one.
+    #[getter]
+    fn is_finished(&self) -> bool {
+        self.follower.is_finished()
+    }
+
+    /// The fewest and the most tokens to the end.
+    #[getter]
+    fn tokens_left(&self) -> (u32, u32) {
+        let bounds = self.follower.tokens_left();
+        (bounds.min, bounds.max)
+    }
+
+    /// The fewest and the most passes to the end: with forcing, one for each decision.
+    #[getter]
+    fn passes_left(&self) -> (u32, u32) {
+        let bounds = self.follower.passes_left();
+        (bounds.min, bounds.max)
+    }
+
+    fn __len__(&self) -> usize {
+        self.follower.len()
+    }
+
+    /// The ids that may come next, ascending.
+    fn allowed<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i32>> {
+        let mut allowed: Vec<u32> = self.follower.mask_row().iter().map(|id| id.0).collect();
+        allowed.sort_unstable();
+        ids(allowed.into_iter()).into_pyarray(py)
+    }
+
+    /// Whether this id may come next.
+    fn allows(&self, id: i64) -> bool {
+        self.follower.allows(token_id(id))
+    }
+
+    /// Writes the ids that may come next as bits into a writable int32 row. Returns `False`, and writes nothing, if the text is
+    /// finished.
+    fn fill_mask(&self, py: Python<'_>, bitmask: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let least = self.template.get().least_mask_words();
+        with_words(py, bitmask, least, |words, [_]| self.follower.fill_mask(words))
+    }
+
+    /// The ids from here on that have no alternative. They are not taken.
+    fn forced_run(&self) -> Vec<u32> {
+        self.follower.forced_run().map(|id| id.0).collect()
+    }
+
+    /// As `forced_run`, and takes them.
+    fn take_forced_run(&mut self) -> Vec<u32> {
+        take_forced_run(&mut self.follower)
+    }
+
+    /// How many of these ids may come next, one after the other.
+    fn validate(&self, ids: &Bound<'_, PyAny>) -> PyResult<usize> {
+        Ok(self.follower.validate(&token_ids(ids)?))
+    }
+
+    /// Takes the next token; tells whether it was `copy`, `forced` or `decided`. Raises `MatcherError` if it may not come next.
+    fn advance(&mut self, py: Python<'_>, id: i64) -> PyResult<&'static str> {
+        let taken = self.follower.advance(token_id(id));
+        taken.map(label).map_err(|error| refused(py, &error, None, id))
+    }
+
+    /// Takes back the last `count` tokens, or all if there are fewer.
+    fn rollback(&mut self, count: usize) {
+        self.follower.rollback(count);
+    }
+
+    /// Goes back to the start.
+    fn reset(&mut self) {
+        self.follower.reset();
+    }
+
+    /// Another matcher at the same place.
+    fn copy(&self, py: Python<'_>) -> Self {
+        Self { follower: self.follower.clone(), template: self.template.clone_ref(py) }
+    }
+
+    fn __copy__(&self, py: Python<'_>) -> Self {
+        self.copy(py)
+    }
+
+    fn __deepcopy__(&self, py: Python<'_>, _memo: &Bound<'_, PyDict>) -> Self {
+        self.copy(py)
+    }
+
+    fn __repr__(&self) -> String {
+        let at = if self.is_finished() { ", finished" } else { "" };
+        format!("<tplc.Matcher behind {} tokens{at}>", self.follower.len())
+    }
+}

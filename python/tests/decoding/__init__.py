@@ -1,0 +1,1 @@
+"""Decoding with torch: the processor, the loop, vLLM, the documents."""

@@ -1,0 +1,267 @@
+"""`tplc.hf.generate` beside `TemplateLogitsProcessor` and the program, with the tiny model on the CPU."""
+
+import re
+from collections import Counter
+
+import pytest
+
+from decoding.molecules import ROOT, SMILES
+
+pytest.importorskip("transformers")
+
+import tplc
+import tplc.hf
+
+WARM = {"do_sample": True, "temperature": 0.7, "top_p": 0.8, "top_k": 20}
+
+
+def by_processor(model, made, artifact, smiles, **more):
+    processor = tplc.hf.TemplateLogitsProcessor(artifact, smiles)
+    more = {"do_sample": False, "max_new_tokens": processor.max_new_tokens} | more
+    return model.generate(**made, logits_processor=[processor], **more)
+
+
+@pytest.mark.parametrize("run", [1, 4])
+def test_says_what_the_processor_says(torch, model, artifact, prompts, run):
+    made = prompts(SMILES)
+    expected = by_processor(model, made, artifact, SMILES)
+    assert torch.equal(tplc.hf.generate(model, made, artifact, SMILES, run=run), expected)
+
+
+def test_says_what_the_program_says(torch, model, tokenizer, prompts):
+    """The snapshot is held by a test of the program: strategy `restricted`, greedy, f32."""
+    lines = (ROOT / "golden/decode/greedy.snap").read_text().split("---\n", 2)[2].splitlines()
+    told = {smiles: [int(id) for id in ids.split()] for smiles, ids in (line.split("\t") for line in lines)}
+    smiles = list(told)
+    artifact = tplc.compile(smiles, tokenizer, number_format="trimmed4", tags="conformer")
+    made = prompts(smiles)
+    sequences = by_processor(model, made, artifact, smiles)
+    assert torch.equal(tplc.hf.generate(model, made, artifact, smiles), sequences)
+    for one, ids in zip(smiles, sequences[:, made["input_ids"].shape[1] :].tolist()):
+        assert ids[: len(told[one])] == told[one]
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        WARM,
+        {"do_sample": True},
+        {"do_sample": True, "min_p": 0.1},
+        {"do_sample": True, "temperature": 1.5, "top_p": 0.4},
+    ],
+)
+def test_zero_junk(torch, model, artifact, prompts, assert_exact, sampling):
+    made = prompts(SMILES)
+    generator = torch.Generator().manual_seed(5)
+    sequences = tplc.hf.generate(
+        model, made, artifact, SMILES, num_return_sequences=2, generator=generator, **sampling
+    )
+    assert len(sequences) == 2 * len(SMILES)
+    assert_exact(sequences, made["input_ids"].shape[1], SMILES)
+
+
+def test_other_formats_and_types(torch, model, tokenizer, prompts, assert_exact):
+    made = prompts(SMILES)
+    half = model.to(torch.bfloat16)
+    try:
+        for number_format in ("fixed4", "(integer_digits: 1, decimals: 2)"):
+            other = tplc.compile(SMILES, tokenizer, number_format=number_format, tags="conformer")
+            sequences = tplc.hf.generate(half, made, other, SMILES)
+            assert_exact(sequences, made["input_ids"].shape[1], SMILES, other)
+    finally:
+        model.to(torch.float32)
+
+
+def test_padding_on_either_side_changes_nothing(torch, model, artifact, prompts):
+    made = prompts(SMILES)
+    ids, mask = made["input_ids"], made["attention_mask"]
+    length = ids.shape[1]
+    expected = tplc.hf.generate(model, made, artifact, SMILES)[:, length:]
+    order = mask.logical_not().int().argsort(dim=1, stable=True)
+    right = {"input_ids": ids.gather(1, order), "attention_mask": mask.gather(1, order)}
+    sequences = tplc.hf.generate(model, right, artifact, SMILES)
+    assert torch.equal(sequences[:, :length], right["input_ids"])
+    assert torch.equal(sequences[:, length:], expected)
+    for row in range(1, len(SMILES), 3):
+        smiles = SMILES[row]
+        alone = ids[row][mask[row].bool()][None]
+        said = tplc.hf.generate(model, alone, artifact, [smiles])[0, alone.shape[1] :]
+        assert torch.equal(said, expected[row, : len(said)])
+
+
+def test_draws_repeat_and_follow_the_model(torch, model, tokenizer, prompts):
+    """All texts of one short hole: how often each is drawn, beside its probability under the mask."""
+    tiny = tplc.compile(["O"], tokenizer, number_format="(integer_digits: 1, decimals: 0)", tags="conformer")
+    made = prompts(["O"])
+
+    def draw(seed, rows):
+        more = {"do_sample": True, "num_return_sequences": rows, "generator": torch.Generator().manual_seed(seed)}
+        return tplc.hf.generate(model, made, tiny, ["O"], **more)[:, made["input_ids"].shape[1] :]
+
+    assert torch.equal(draw(6, 50), draw(6, 50))
+    assert not torch.equal(draw(6, 50), draw(7, 50))
+    drawn = draw(6, 1000)
+    template = tiny.template("O")
+    ends = Counter(tuple(row) for row in drawn.tolist())
+    # The first number of each text: its probability by the model's own logits, renormalized token by token.
+    first = Counter(tokenizer.decode(row).split("<")[1].split(",")[0] for row in drawn.tolist())
+    expected = {}
+    prompt = made["input_ids"]
+
+    def walk(matcher, said, share):
+        forced = matcher.take_forced_run()
+        said = said + forced
+        text = tokenizer.decode(said)
+        if "," in text:
+            number = text.split("<")[1].split(",")[0]
+            expected[number] = expected.get(number, 0.0) + share
+            return
+        with torch.no_grad():
+            logits = model(torch.cat((prompt, torch.tensor([said])), 1)).logits[0, -1]
+        allowed = matcher.allowed().tolist()
+        for id, chance in zip(allowed, logits[allowed].softmax(-1).tolist()):
+            further = matcher.copy()
+            further.advance(id)
+            walk(further, said + [id], share * chance)
+
+    walk(tplc.Matcher(template), [], 1.0)
+    assert abs(sum(expected.values()) - 1.0) < 1e-5
+    for number, share in expected.items():
+        spread = (1000 * share * (1 - share)) ** 0.5
+        assert abs(first[number] - 1000 * share) < 5 * spread + 2, (number, share, first[number])
+    assert len(ends) > 10
+
+
+def test_fewer_passes_and_a_narrow_head(torch, model, artifact, prompts, monkeypatch):
+    made = prompts(SMILES[6:7])
+    expected = tplc.hf.generate(model, made, artifact, SMILES[6:7])
+    calls, widths = [], set()
+    forward = type(model).forward
+
+    def counted(self, *args, **kwargs):
+        output = forward(self, *args, **kwargs)
+        calls.append(kwargs["input_ids"].shape[1])
+        widths.add(output.logits.shape[-1])
+        return output
+
+    monkeypatch.setattr(type(model), "forward", counted)
+    sequences = tplc.hf.generate(model, made, artifact, SMILES[6:7])
+    ids = sequences[0, made["input_ids"].shape[1] :].tolist()
+    decided = artifact.template(SMILES[6]).labels(ids).count("decided")
+    assert torch.equal(sequences, expected)
+    assert widths == {len(artifact.tables.alphabet)}
+    assert decided <= len(calls) < len(ids)
+
+
+def test_what_generate_returns(torch, model, artifact, prompts):
+    few = SMILES[:3]
+    made = prompts(few)
+    sequences = tplc.hf.generate(model, made, artifact, few)
+    output = tplc.hf.generate(model, made, artifact, few, return_dict_in_generate=True)
+    assert torch.equal(output.sequences, sequences)
+    cut = tplc.hf.generate(model, made, artifact, few, max_new_tokens=11)
+    assert torch.equal(cut, sequences[:, : made["input_ids"].shape[1] + 11])
+    padded = tplc.hf.generate(model, made, artifact, few, pad_token_id=0)
+    length = made["input_ids"].shape[1]
+    for row, ids in zip(padded[:, length:].tolist(), sequences[:, length:].tolist()):
+        end = ids.index(artifact.eos) + 1
+        assert row == ids[:end] + [0] * (len(ids) - end)
+
+
+def test_artifacts_without_an_end(torch, model, tokenizer, artifact, prompts):
+    few = SMILES[:3]
+    made = prompts(few)
+    endless = tplc.compile(few, tokenizer, number_format="trimmed4", tags="conformer", eos=None)
+    expected = tplc.hf.generate(model, made, artifact, few)
+    assert torch.equal(tplc.hf.generate(model, made, endless, few, eos_token_id=artifact.eos), expected)
+    cut = tplc.hf.generate(model, made, endless, few, eos_token_id=artifact.eos, max_new_tokens=11)
+    assert torch.equal(cut, expected[:, : made["input_ids"].shape[1] + 11])
+    processor = tplc.hf.TemplateLogitsProcessor(endless, few, eos_token_id=artifact.eos)
+    said = model.generate(**made, logits_processor=[processor], do_sample=False, max_new_tokens=processor.max_new_tokens)
+    assert torch.equal(said, expected)
+    with pytest.raises(ValueError, match="eos_token_id"):
+        tplc.hf.TemplateLogitsProcessor(endless, few)
+
+
+def llama(transformers, **more):
+    sizes = {"vocab_size": 312, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
+    sizes |= {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 2048}
+    return transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes | more))
+
+
+def gpt2(transformers, **more):
+    sizes = {"vocab_size": 312, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 2048}
+    return transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes | more))
+
+
+def gemma2(transformers, **more):
+    """Caps its logits behind the head, and every second layer has a window."""
+    sizes = {"vocab_size": 312, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "head_dim": 16}
+    sizes |= {"num_attention_heads": 4, "num_key_value_heads": 2, "attn_implementation": "eager"}
+    return transformers.Gemma2ForCausalLM(transformers.Gemma2Config(**sizes | more))
+
+
+def granite(transformers, **more):
+    """Divides its logits behind the head."""
+    sizes = {"vocab_size": 312, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
+    sizes |= {"num_attention_heads": 4, "num_key_value_heads": 2, "logits_scaling": 8.0}
+    return transformers.GraniteForCausalLM(transformers.GraniteConfig(**sizes | more))
+
+
+@pytest.mark.parametrize("make", [llama, gpt2, gemma2, granite])
+@pytest.mark.parametrize("tied", [True, False])
+def test_other_models(torch, artifact, prompts, make, tied):
+    import transformers
+
+    torch.manual_seed(8)
+    model = make(transformers, tie_word_embeddings=tied).eval()
+    few = SMILES[:4]
+    made = prompts(few)
+    more = {"eos_token_id": artifact.eos, "pad_token_id": artifact.eos}
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    expected = by_processor(model, made, artifact, few, **more)
+    assert torch.equal(tplc.hf.generate(model, made, artifact, few, pad_token_id=artifact.eos), expected)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_models_that_cannot_be_served_are_refused(torch, model, artifact, prompts):
+    import transformers
+
+    made = prompts(SMILES[:1])
+    windowed = gemma2(transformers, sliding_window=32).eval()
+    with pytest.raises(ValueError, match=re.escape("use TemplateLogitsProcessor")):
+        tplc.hf.generate(windowed, made, artifact, SMILES[:1])
+    narrow = llama(transformers, vocab_size=300).eval()
+    with pytest.raises(ValueError, match="the model knows 300 ids"):
+        tplc.hf.generate(narrow, torch.tensor([[7]]), artifact, SMILES[:1])
+    with pytest.raises(ValueError, match="1 prompts for 2 molecules"):
+        tplc.hf.generate(model, made, artifact, SMILES[:2])
+
+
+def test_a_pass_never_looks_at_its_results(torch, model, artifact, prompts):
+    """What makes it fit to be recorded: nothing comes to the host, no number goes from there, tensors stay where they are."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    from tplc._decoder import Decoder, Sampling
+
+    banned = ("_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal", "item", "scalar_tensor")
+
+    class Watching(TorchDispatchMode):
+        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+            assert operation.overloadpacket.__name__ not in banned, operation
+            return operation(*args, **(kwargs or {}))
+
+    few = SMILES[1:5]
+    made = prompts(few)
+    templates = [artifact.template(smiles) for smiles in few]
+    every = Sampling(do_sample=True, temperature=0.9, top_k=9, top_p=0.9, min_p=0.01)
+    decoder = Decoder(model, templates, made["input_ids"], made["attention_mask"].bool(), every, 4, None)
+    state = ("tokens", "length", "read", "state", "number", "limit")
+    places = [getattr(decoder, name).data_ptr() for name in state]
+    with torch.no_grad():
+        decoder._pass(decoder.longest_prompt + 4)
+        with Watching():
+            for _ in range(30):
+                decoder._pass(4)
+    assert [getattr(decoder, name).data_ptr() for name in state] == places
+    assert (decoder.length > decoder.prompt + 30).all()

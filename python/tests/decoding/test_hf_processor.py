@@ -1,0 +1,203 @@
+"""`TemplateLogitsProcessor` under `generate` of transformers, with the tiny model on the CPU."""
+
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import pytest
+
+from decoding.baselines import Allowlist, Blocklist
+from decoding.molecules import SMILES
+
+pytest.importorskip("transformers")
+
+import tplc
+from tplc.hf import TemplateLogitsProcessor
+
+WARM = {"do_sample": True, "temperature": 0.7, "top_p": 0.8, "top_k": 20}
+HOT = {"do_sample": True, "temperature": 1.0, "top_p": 1.0, "top_k": 0}
+
+
+def held(model, prompts, artifact, smiles, **more):
+    processor = TemplateLogitsProcessor(artifact, smiles)
+    more = {"do_sample": False, "max_new_tokens": processor.max_new_tokens} | more
+    return model.generate(**prompts, logits_processor=[processor], **more)
+
+
+@pytest.mark.parametrize("sampling", [{"do_sample": False}, WARM, HOT])
+def test_zero_junk(torch, model, artifact, prompts, assert_exact, sampling):
+    torch.manual_seed(1)
+    made = prompts(SMILES)
+    sequences = held(model, made, artifact, SMILES, **sampling)
+    assert_exact(sequences, made["input_ids"].shape[1], SMILES)
+
+
+def test_processors_by_position_show_junk_and_cut_numbers(torch, model, artifact, tokenizer, prompts, audited):
+    torch.manual_seed(2)
+    made = prompts(SMILES)
+    length = made["input_ids"].shape[1]
+    templates = [artifact.template(smiles) for smiles in SMILES]
+    found = {}
+    for kind in (Blocklist, Allowlist):
+        blocked = kind.blocked(tokenizer, artifact.logits_width)
+        processor = kind(blocked, tokenizer, templates, length, artifact.eos)
+        most = max(len(row.ids) for row in processor.rows) + 1
+        sequences = model.generate(**made, logits_processor=[processor], max_new_tokens=most, **WARM)
+        found[kind.__name__] = audited(sequences, length, SMILES)
+    # `trimmed4` is mostly shorter than four decimals and longer than three.
+    assert found["Blocklist"]["junk_tokens"] > 0
+    assert found["Allowlist"]["junk_tokens"] + found["Allowlist"]["truncated"] > 0
+    assert found["Allowlist"]["truncated"] > 0
+
+
+def test_a_row_says_the_same_alone(torch, model, artifact, prompts):
+    made = prompts(SMILES)
+    length = made["input_ids"].shape[1]
+    together = held(model, made, artifact, SMILES)[:, length:].tolist()
+    for smiles, row in list(zip(SMILES, together))[::3]:
+        alone = prompts([smiles])
+        ids = held(model, alone, artifact, [smiles])[0, alone["input_ids"].shape[1] :].tolist()
+        assert row[: len(ids)] == ids
+        assert set(row[len(ids) :]) <= {artifact.eos}
+
+
+@pytest.mark.parametrize("before", ["", "C", "CCO.CC(=O)[O-]>" * 9])
+def test_prompts_of_any_length(torch, model, artifact, prompts, assert_exact, before):
+    few = SMILES[:4]
+    made = prompts(few, before)
+    assert_exact(held(model, made, artifact, few), made["input_ids"].shape[1], few)
+
+
+def test_beams(torch, model, artifact, prompts, assert_exact):
+    few = SMILES[1:5]
+    made = prompts(few)
+    sequences = held(model, made, artifact, few, num_beams=3, num_return_sequences=2)
+    assert len(sequences) == 8
+    assert_exact(sequences, made["input_ids"].shape[1], few)
+    sampled = held(model, made, artifact, few, num_beams=2, **HOT)
+    assert_exact(sampled, made["input_ids"].shape[1], few)
+
+
+def test_beams_find_what_a_search_on_the_host_finds(torch, model, artifact, prompts):
+    """The slow twin: each row led through a matcher from its start, at every call."""
+
+    class Replaying:
+        def __init__(self, templates, prompt):
+            self.templates, self.prompt = templates, prompt
+
+        def __call__(self, input_ids, scores):
+            kept = torch.full_like(scores, -torch.inf)
+            for row, ids in enumerate(input_ids[:, self.prompt :].tolist()):
+                matcher = tplc.Matcher(self.templates[row * len(self.templates) // len(input_ids)])
+                fits = True
+                for id in ids:
+                    if not matcher.is_finished and fits:
+                        fits = matcher.allows(id)
+                        if fits:
+                            matcher.advance(id)
+                allowed = [artifact.eos] if matcher.is_finished or not fits else matcher.allowed().tolist()
+                kept[row, allowed] = scores[row, allowed]
+            return kept
+
+    few = SMILES[:3]
+    made = prompts(few)
+    twin = Replaying([artifact.template(smiles) for smiles in few], made["input_ids"].shape[1])
+    more = {"num_beams": 3, "num_return_sequences": 3, "max_new_tokens": 90}
+    slow = model.generate(**made, logits_processor=[twin], do_sample=False, **more)
+    assert torch.equal(held(model, made, artifact, few, **more), slow)
+
+
+def test_several_sequences_for_each_prompt(torch, model, artifact, prompts, assert_exact):
+    torch.manual_seed(3)
+    few = SMILES[:3]
+    made = prompts(few)
+    sequences = held(model, made, artifact, few, num_return_sequences=4, **HOT)
+    assert len({tuple(row) for row in sequences.tolist()}) == 12
+    assert_exact(sequences, made["input_ids"].shape[1], few)
+
+
+def test_masks_are_those_of_the_matcher(torch, artifact):
+    """Every row of scores at every step, beside the matcher: finished rows, other widths, other types."""
+    torch.manual_seed(4)
+    templates = [artifact.template(smiles) for smiles in SMILES]
+    for dtype, width in [(torch.float32, artifact.logits_width), (torch.bfloat16, artifact.logits_width + 77)]:
+        processor = TemplateLogitsProcessor(artifact, SMILES)
+        matchers = [tplc.Matcher(template) for template in templates]
+        ids = torch.full((len(SMILES), 3), 7)
+        while True:
+            scores = torch.randn(len(SMILES), width).to(dtype)
+            kept = processor(ids, scores)
+            assert kept.dtype == dtype
+            for row, matcher in enumerate(matchers):
+                expected = [artifact.eos] if matcher.is_finished else matcher.allowed().tolist()
+                assert kept[row].isfinite().nonzero().flatten().tolist() == sorted(expected)
+                assert torch.equal(kept[row, expected], scores[row, expected])
+            if all(matcher.is_finished for matcher in matchers):
+                break
+            chosen = kept.float().softmax(-1).multinomial(1)
+            for matcher, id in zip(matchers, chosen[:, 0].tolist()):
+                if not matcher.is_finished:
+                    matcher.advance(id)
+            ids = torch.cat((ids, chosen), 1)
+
+
+def test_one_processor_for_call_after_call(torch, model, artifact, prompts):
+    few = SMILES[:3]
+    processor = TemplateLogitsProcessor(artifact, few)
+    said = []
+    for before in ("", "CC.", ""):
+        made = prompts(few, before)
+        sequences = model.generate(**made, logits_processor=[processor], do_sample=False, max_new_tokens=300)
+        said.append(sequences[:, made["input_ids"].shape[1] :])
+    assert torch.equal(said[0], said[2])
+
+
+def test_a_step_back_is_followed(torch, artifact):
+    """Assisted decoding takes tokens back."""
+    smiles = SMILES[1:2]
+    template = artifact.template(smiles[0])
+    text = "[CONFORMER][C]<1.5,-2,0>[C]<-0.25,1,1>=[O]<2,2,-2>[/CONFORMER]"
+    ids = torch.tensor([[5, 6, *template.encode(text)]])
+    processor = TemplateLogitsProcessor(artifact, smiles)
+    scores = torch.zeros(1, artifact.logits_width)
+    forward = [processor(ids[:, :length], scores) for length in range(2, ids.shape[1])]
+    for length in (20, 9, 10, 30):
+        assert torch.equal(processor(ids[:, :length], scores), forward[length - 2])
+
+
+def test_what_is_refused_is_told(torch, model, artifact, prompts):
+    made = prompts(SMILES[:2])
+    with pytest.raises(ValueError, match="2 rows for 3 molecules"):
+        held(model, made, artifact, SMILES[:3])
+    with pytest.raises(tplc.UnknownLiteralError):
+        TemplateLogitsProcessor(artifact, ["[U]"])
+    processor = TemplateLogitsProcessor(artifact, SMILES[:1])
+    with pytest.raises(ValueError, match="logits for 100 ids"):
+        processor(torch.tensor([[1]]), torch.zeros(1, 100))
+    processor.reset()
+    scores = torch.zeros(1, artifact.logits_width)
+    processor(torch.tensor([[1]]), scores)
+    with pytest.raises(tplc.MatcherError, match="row 0 says token 9") as error:
+        processor(torch.tensor([[1, 9]]), scores)
+    assert (error.value.row, error.value.token, error.value.position) == (0, 9, 0)
+
+
+def first_mask(processor, torch):
+    return processor(torch.tensor([[1]] * len(processor.smiles)), torch.zeros(len(processor.smiles), 312))
+
+
+def mask_elsewhere(pickled):
+    import torch
+
+    return first_mask(pickle.loads(pickled), torch).tolist()
+
+
+def test_pickles_and_crosses_processes(torch, artifact, tmp_path):
+    artifact.save(tmp_path / "tiny.tplc")
+    opened = tplc.Artifact.open(tmp_path / "tiny.tplc")
+    for one in (artifact, opened):
+        processor = TemplateLogitsProcessor(one, SMILES)
+        expected = first_mask(processor, torch).tolist()
+        assert first_mask(pickle.loads(pickle.dumps(processor)), torch).tolist() == expected
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        assert pool.submit(mask_elsewhere, pickle.dumps(processor)).result() == expected

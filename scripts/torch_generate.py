@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""Times `transformers` on real shapes with random weights: not held, held by position, by a template, and by `tplc.hf.generate`.
+
+    python3 scripts/torch_generate.py [NAME ...] --out FILE.json     # shapes of torch_shapes.py; qwen3-0.6b and llama-380m
+    python3 scripts/torch_generate.py --tiny                         # the same code with two small layers, on a CPU
+
+Needs torch, transformers and the installed package; no network. Molecules are spread evenly over the reference drugs, numbers
+are `fixed4`, decoding is greedy (or sampled, with --sample). All strategies but the last write the first TOKENS tokens of each
+text, so that all take the same number of steps; `whole` is `tplc.hf.generate` to the end of every text. `refused` counts
+texts with a token that their template does not allow, and must be 0 where templates hold; whole texts are audited.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+import tempfile
+import time
+
+import torch
+import transformers
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "python" / "tests")]
+
+import tplc
+import tplc.hf
+from decoding.baselines import Allowlist
+from torch_shapes import SHAPES
+
+SMALL = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=16)
+# The tokenizer of each shape, its tags, and those around its prompts.
+TOKENIZERS = {"qwen": ("qwen3", "none", "{}\n"), "llama": ("llama3-chem", "conformer", "[SMILES]{}[/SMILES]")}
+SAMPLE = dict(do_sample=True, temperature=0.7, top_p=0.8, top_k=20)
+
+
+def model_of(name, args):
+    model_class, config_class, sizes = SHAPES[name]
+    sizes = sizes | (SMALL if args.tiny else {})
+    config = config_class(**sizes, max_position_embeddings=4096, tie_word_embeddings=True)
+    torch.manual_seed(0)
+    with torch.device(args.device):
+        return model_class(config).to(getattr(torch, args.dtype)).eval()
+
+
+class Bench:
+    def __init__(self, name, args):
+        self.args, self.model, self.graphs = args, model_of(name, args), None
+        source, tags, self.prompt = TOKENIZERS[name.split("-")[0].rstrip("0123456789.")]
+        self.tokenizer = tplc.Tokenizer.load(source)
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "drugs.tplc"
+            tplc.build(path, self.tokenizer, number_format="fixed4", tags=tags, certificate=False)
+            self.artifact = tplc.Artifact.from_bytes(path.read_bytes())
+        self.blocked = Allowlist.blocked(self.tokenizer, self.artifact.logits_width, args.device)
+        rows = [self.artifact[row * len(self.artifact) // args.rows].smiles for row in range(args.rows)]
+        self.batches = [rows[first : first + args.batch] for first in range(0, args.rows, args.batch)]
+        self.sampling = SAMPLE if args.sample else dict(do_sample=False)
+        # What the model ends with is the artifact's end, or nothing where it is not held.
+        self.model.generation_config.eos_token_id = None
+        self.model.generation_config.pad_token_id = self.artifact.eos
+
+    def prompts(self, smiles):
+        ids = [self.tokenizer.encode(self.prompt.format(one)) for one in smiles]
+        longest = max(map(len, ids))
+        padded = [[self.artifact.eos] * (longest - len(row)) + row for row in ids]
+        mask = [[0] * (longest - len(row)) + [1] * len(row) for row in ids]
+        return {key: torch.tensor(rows, device=self.args.device) for key, rows in [("input_ids", padded), ("attention_mask", mask)]}
+
+    def none(self, prompts, smiles, tokens):
+        return self.model.generate(**prompts, max_new_tokens=tokens, **self.sampling)
+
+    def allowlist(self, prompts, smiles, tokens):
+        templates = [self.artifact.template(one) for one in smiles]
+        processor = Allowlist(self.blocked, self.tokenizer, templates, prompts["input_ids"].shape[1], self.artifact.eos)
+        return self.model.generate(**prompts, logits_processor=[processor], max_new_tokens=tokens, **self.sampling)
+
+    def processor(self, prompts, smiles, tokens):
+        processor = tplc.hf.TemplateLogitsProcessor(self.artifact, smiles)
+        return self.model.generate(**prompts, logits_processor=[processor], max_new_tokens=tokens, **self.sampling)
+
+    def generate(self, prompts, smiles, tokens):
+        more = self.sampling | {"max_new_tokens": tokens, "cuda_graphs": self.graphs}
+        return tplc.hf.generate(self.model, prompts, self.artifact, smiles, **more)
+
+    def synchronize(self):
+        if self.args.device.startswith("cuda"):
+            torch.cuda.synchronize()
+
+    def timed(self, strategy, limits):
+        """Seconds for all batches, what they said, and the tokens of the longest text of each."""
+        seconds, said, longest = 0.0, [], []
+        for smiles, tokens in zip(self.batches, limits):
+            prompts = self.prompts(smiles)
+            self.synchronize()
+            begun = time.perf_counter()
+            with torch.no_grad():
+                sequences = getattr(self, strategy)(prompts, smiles, tokens)
+            self.synchronize()
+            seconds += time.perf_counter() - begun
+            written = sequences[:, prompts["input_ids"].shape[1] :].tolist()
+            longest.append(len(written[0]))
+            said += zip(smiles, written)
+        return seconds, said, longest
+
+    def refused(self, said):
+        """Texts with a token that their template does not allow."""
+        count = 0
+        for smiles, ids in said:
+            matcher = tplc.Matcher(self.artifact.template(smiles))
+            taken = matcher.validate(ids)
+            rest = set(ids[taken:])
+            for id in ids[:taken]:
+                matcher.advance(id)
+            count += bool(rest) and not (matcher.is_finished and rest == {self.artifact.eos})
+        return count
+
+    def audited(self, said):
+        ends = [(smiles, ids, ids.index(self.artifact.eos) + 1) for smiles, ids in said]
+        generations = [{"ids": ids[:end], "smiles": smiles} for smiles, ids, end in ends]
+        report = tplc.audit(generations, self.artifact, tokenizer=self.tokenizer)
+        return {key: report[key] for key in ("verdicts", "tokens", "holes", "junk_tokens", "truncated")}
+
+
+def measure(name, args):
+    bench = Bench(name, args)
+    report = {"shape": name, "tokenizer": bench.tokenizer.name, "parameters": sum(one.numel() for one in bench.model.parameters())}
+    report |= {"alphabet": len(bench.artifact.tables.alphabet), "strategies": {}}
+    batches = len(bench.batches)
+    try:
+        bench.timed("generate", [4 * args.warm] * batches)
+    except RuntimeError as error:
+        # Without graphs there is still something to tell.
+        bench.graphs, report["no_graphs"] = False, str(error)
+        print(name, "cannot record a pass:", error, file=sys.stderr, flush=True)
+        bench.timed("generate", [args.warm] * batches)
+    seconds, said, longest = bench.timed("generate", [None] * batches)
+    report["whole"] = {"seconds": round(seconds, 4), "steps": sum(longest), "refused": bench.refused(said)} | bench.audited(said)
+    print(name, "whole", json.dumps(report["whole"]), file=sys.stderr, flush=True)
+    limits = [min(args.tokens, most) for most in longest] if args.tokens else longest
+    for strategy in ("none", "allowlist", "processor", "generate"):
+        bench.timed(strategy, [args.warm] * batches)
+        runs = sorted((bench.timed(strategy, limits) for _ in range(args.repeat)), key=lambda run: run[0])
+        seconds, said, longest = runs[len(runs) // 2]
+        line = {"seconds": round(seconds, 4), "steps": sum(longest), "tokens": sum(len(ids) for _, ids in said)}
+        line["of_none"] = round(seconds / report["strategies"].get("none", line)["seconds"], 4)
+        line["refused"] = bench.refused(said) if strategy != "none" else None
+        report["strategies"][strategy] = line
+        print(name, strategy, json.dumps(line), file=sys.stderr, flush=True)
+    exact = report["whole"]["verdicts"] == {"valid": args.rows} and report["whole"]["refused"] == 0
+    report["zero_junk"] = exact and all(report["strategies"][one]["refused"] == 0 for one in ("processor", "generate"))
+    return report
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", default=["qwen3-0.6b", "llama-380m"])
+    parser.add_argument("--tiny", action="store_true", help="two small layers, 8 molecules, on the CPU")
+    parser.add_argument("--rows", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=256, help="of each text; 0: all of the longest")
+    parser.add_argument("--warm", type=int, default=16, help="tokens of the run before the clock")
+    parser.add_argument("--repeat", type=int, default=1, help="runs of each strategy; the median is told")
+    parser.add_argument("--sample", action="store_true", help="temperature 0.7, top-p 0.8, top-k 20")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--out", type=pathlib.Path)
+    args = parser.parse_args()
+    if args.tiny:
+        args.rows, args.batch, args.tokens, args.warm, args.device, args.dtype = 8, 4, 24, 4, "cpu", "float32"
+    device = torch.cuda.get_device_name() if args.device.startswith("cuda") else args.device
+    told = {"device": device, "torch": torch.__version__, "transformers": transformers.__version__, "tplc": tplc.__version__}
+    told |= {key: getattr(args, key) for key in ("rows", "batch", "tokens", "repeat", "sample", "dtype")}
+    told["shapes"] = [measure(name, args) for name in args.names]
+    text = json.dumps(told, indent=1)
+    print(text)
+    if args.out:
+        args.out.write_text(text + "\n")
+    sys.exit(0 if all(shape["zero_junk"] for shape in told["shapes"]) else 1)
+
+
+if __name__ == "__main__":
+    main()
