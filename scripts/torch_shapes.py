@@ -88,7 +88,7 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--time", type=int, metavar="BATCH")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     for seed, name in enumerate(SHAPES):
         if args.names and name not in args.names:
             continue
