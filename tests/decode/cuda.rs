@@ -189,13 +189,16 @@ fn samplings() -> [Sampling; 6] {
 #[test]
 #[ignore = "needs a GPU"]
 fn cuda_rows_are_those_of_the_cpu() {
-    let setting = Setting::new(TINY, 8, 12);
+    let setting = Setting::new(TINY, 8, 9);
     let runner = setting.runner();
     let context = runner.context(&setting.subjects).unwrap();
-    let mut ours = resident(Path::new(TINY), DType::F32, 3, context);
-    let mut theirs = host(Path::new(TINY), 3, context);
+    let mut ours = resident(Path::new(TINY), DType::F32, 5, context);
+    let mut theirs = host(Path::new(TINY), 5, context);
+    // The others differ from these in nothing that a GPU sees.
+    let strategies =
+        [Strategy::None, Strategy::Blocklist, Strategy::Allowlist, Strategy::Restricted, Strategy::Drafted];
     for sampling in samplings() {
-        for strategy in Strategy::ALL {
+        for strategy in strategies {
             let ours = setting.run(&runner, strategy, sampling, &mut ours);
             let theirs = setting.run(&runner, strategy, sampling, &mut theirs);
             let same = ours.iter().zip(&theirs).filter(|(ours, theirs)| ours == theirs).count();
