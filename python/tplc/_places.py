@@ -94,16 +94,17 @@ class DeviceTables:
         return self.first_token[at], Place(self.first_target[at], place.number + leaves), only
 
 
-def roots_of(templates: Sequence[Template]) -> Tensor:
-    """The root of each literal of each template, `(templates, literals of the longest)`."""
-    roots = [torch.from_numpy(template.roots.astype(np.int64)) for template in templates]
-    return torch.nn.utils.rnn.pad_sequence(roots, batch_first=True)
+def roots_behind(template: Template) -> Tensor:
+    """The root of what follows each number of a template: a separator, or the literal behind its atom. One entry more than
+    there are numbers, for finished texts."""
+    roots = torch.full((3 * template.atoms + 1,), template.tables.separator)
+    roots[2::3] = torch.from_numpy(template.roots[1:].astype(np.int64))
+    return roots
 
 
-def root_behind(tables: DeviceTables, roots: Tensor, number: Tensor) -> Tensor:
-    """The root of what follows a number: a separator, or the literal behind its atom."""
-    atom = (number // 3 + 1).clamp(max=roots.shape[1] - 1)
-    return roots.gather(1, atom[:, None])[:, 0].masked_fill(number % 3 < 2, tables.separator)
+def root_of(roots: Tensor, number: Tensor) -> Tensor:
+    """The entry of each row for the number at hand, of `roots_behind` row by row."""
+    return roots.gather(1, number[:, None])[:, 0]
 
 
 class Guide:
@@ -114,11 +115,12 @@ class Guide:
         if len(shared) != 1:
             raise ValueError("the rows of a batch must be of one artifact, and there must be one at least")
         self.tables = DeviceTables.of(shared.pop(), device)
-        self.roots = roots_of(templates).to(device)
+        self.roots = torch.nn.utils.rnn.pad_sequence([roots_behind(one) for one in templates], batch_first=True).to(device)
+        self.first = torch.tensor([int(template.roots[0]) for template in templates], device=device)
 
     def start(self) -> Place:
         """The beginning of each text."""
-        return Place(self.roots[:, 0].clone(), torch.zeros_like(self.roots[:, 0]))
+        return Place(self.first.clone(), torch.zeros_like(self.first))
 
     def allowed(self, place: Place) -> Tensor:
         """See `DeviceTables.allowed`."""
@@ -133,7 +135,7 @@ class Guide:
         return self.tables.forced(place, self._root(place))
 
     def _root(self, place: Place) -> Tensor:
-        return root_behind(self.tables, self.roots, place.number)
+        return root_of(self.roots, place.number)
 
 
 def templates_of(artifact: Artifact, smiles: Sequence[str]) -> list[Template]:

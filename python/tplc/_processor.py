@@ -64,18 +64,17 @@ class TemplateLogitsProcessor(LogitsProcessor):
 
     def _follow(self, ids: Tensor) -> None:
         """Goes on to the end of `ids`."""
-        seen, length = self._seen, ids.shape[1]
+        # `generate` may write into its own tensor.
+        ids, seen, length = ids.clone(), self._seen, ids.shape[1]
         if seen is None or len(seen) != len(ids) or seen.device != ids.device or length <= self._prompt:
             self._begin(ids, length)
         elif length == seen.shape[1] + 1:
-            parent, found = self._parents(ids, seen)
-            place = Place(self._place.state[parent], self._place.number[parent])
+            place, found = self._parents(ids, seen)
             self._advance(place, ids[:, -1], ~found, length - 1 - self._prompt)
         else:
             again = torch.equal(ids[:, : self._prompt], seen[:, : self._prompt])
             self._begin(ids, self._prompt if again else length)
-        # `generate` may write into its own tensor.
-        self._seen = ids.clone()
+        self._seen = ids
 
     def _begin(self, ids: Tensor, prompt: int) -> None:
         """Goes to the start of the texts behind prompts of this length, and on to the end of `ids`."""
@@ -85,14 +84,17 @@ class TemplateLogitsProcessor(LogitsProcessor):
         for position, token in enumerate(ids[:, prompt:].unbind(1)):
             self._advance(self._place, token, torch.zeros_like(token, dtype=torch.bool), position)
 
-    def _parents(self, ids: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Which row of the last call each row goes on from, and whether there is one: one with the same ids. Beams change
-        places, within those of a prompt."""
+    def _parents(self, ids: Tensor, seen: Tensor) -> tuple[Place, Tensor]:
+        """The place of the row of the last call that each row goes on from, and whether there is one: one with the same ids.
+        Beams change places, within those of a prompt."""
         prompts = len(self.templates)
+        if prompts == len(ids):
+            return self._place, (ids[:, :-1] == seen).all(1)
         now, before = (part.view(prompts, -1, part.shape[1]) for part in (ids[:, :-1], seen))
         same = (now[:, :, None] == before[:, None]).all(-1)
         first = torch.arange(prompts, device=ids.device)[:, None] * same.shape[1]
-        return (same.int().argmax(-1) + first).flatten(), same.any(-1).flatten()
+        parent = (same.int().argmax(-1) + first).flatten()
+        return Place(self._place.state[parent], self._place.number[parent]), same.any(-1).flatten()
 
     def _advance(self, place: Place, token: Tensor, lost: Tensor, position: int) -> None:
         self._place, refused = self._guide.behind(place, token)
@@ -116,7 +118,7 @@ class Refusals:
     def note(self, refused: Tensor, token: Tensor, position: int) -> None:
         """Raises what was noted the last time, and notes this."""
         self._check()
-        self._noted = (refused.to("cpu", non_blocking=True), token.to("cpu", non_blocking=True), position)
+        self._noted = (refused.to("cpu", non_blocking=True), token, position)
         if self._event is None:
             self._check()
         else:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tplc._places import DONE, DeviceTables, Place, keep_only, root_behind, roots_of
+from tplc._places import DONE, DeviceTables, Place, keep_only, root_of, roots_behind
 from tplc._tplc import Artifact, Error, Matcher, Template
 
 try:
@@ -115,11 +115,11 @@ class TemplateLogitsProcessor(_Templates, _V2):
         template = self._template(self.artifact, sampling_params)
         self.held[req_idx] = template is not None
         if template is not None:
-            roots = roots_of([template]).to(self.roots)[0]
+            roots = roots_behind(template).to(self.roots)
             if len(roots) > self.roots.shape[1]:
                 self.roots = torch.nn.functional.pad(self.roots, (0, len(roots) - self.roots.shape[1]))
             self.roots[req_idx, : len(roots)] = roots
-            self.place.state[req_idx], self.place.number[req_idx] = roots[0], 0
+            self.place.state[req_idx], self.place.number[req_idx] = int(template.roots[0]), 0
             self.taken[req_idx] = 0
         return template is not None
 
@@ -141,11 +141,11 @@ class TemplateLogitsProcessor(_Templates, _V2):
             at = taken + step
             due = at < length
             token = texts[slot, (prompt + at).masked_fill(~due, 0)].long()
-            behind, _ = self.tables.behind(place, root_behind(self.tables, roots, place.number), token)
+            behind, _ = self.tables.behind(place, root_of(roots, place.number), token)
             place = Place(*(torch.where(due, new, old) for new, old in zip(behind, place)))
         self.place.state[slot], self.place.number[slot] = place
         self.taken[slots] = np.maximum(self.taken[slots], said)
-        root = root_behind(self.tables, roots, place.number)
+        root = root_of(roots, place.number)
         logits[rows] = _held(self.tables, self.artifact, place, root, logits[rows])
         return logits
 
