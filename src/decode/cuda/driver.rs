@@ -241,7 +241,11 @@ impl Driver {
         &self,
         count: usize,
     ) -> Result<Buffer<T>, DecodeError> {
-        let slice = self.stream.alloc_zeros::<T>(count.max(1)).map_err(failed("taking memory"))?;
+        let slice = self.stream.alloc_zeros::<T>(count.max(1)).map_err(|error| {
+            let size = (count * size_of::<T>()) >> 20;
+            let reason = format!("{size} MiB more: {error:?}; fewer rows side by side need less");
+            DecodeError::Gpu { doing: "taking memory", reason }
+        })?;
         Ok(self.buffer(slice))
     }
 
