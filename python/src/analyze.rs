@@ -11,6 +11,7 @@ use crate::{
     error::{FormatError, OrRaise},
     json,
     reading::Listener,
+    threads,
 };
 
 /// Measures how far placeholders drift from real coordinates: what `tplc analyze --format json` prints, as a dict.
@@ -54,7 +55,7 @@ pub(crate) fn analyze<'py>(
         tags: self::tags(tags)?,
         verify: share(verify)?,
         exact,
-        threads,
+        threads: threads::at_most_cores(threads),
         ..AnalysisOptions::default()
     };
     if let Some(Texts(formats)) = number_format {

@@ -12,7 +12,7 @@ use tplc::{
 };
 
 use crate::{
-    error::{FormatError, OrRaise},
+    error::{FormatError, OrRaise, token_id},
     tokenizer::Tokenizer,
 };
 
@@ -99,7 +99,7 @@ impl<'py> FromPyObject<'_, 'py> for TokenizersLike {
 /// The token that ends a sequence: an id, a text, `"auto"`, `"none"` or `None`.
 pub(crate) enum Eos {
     Named(String),
-    Id(u32),
+    Id(i64),
 }
 
 impl<'py> FromPyObject<'_, 'py> for Eos {
@@ -109,9 +109,9 @@ impl<'py> FromPyObject<'_, 'py> for Eos {
         if value.is_none() {
             return Ok(Self::Named("none".to_owned()));
         }
-        match value.extract() {
-            Ok(id) => Ok(Self::Id(id)),
-            Err(_) => Ok(Self::Named(value.extract()?)),
+        match value.cast::<PyString>() {
+            Ok(text) => Ok(Self::Named(text.to_string())),
+            Err(_) => Ok(Self::Id(value.extract()?)),
         }
     }
 }
@@ -125,7 +125,7 @@ impl Eos {
     pub(crate) fn of(&self, tokenizer: &Loaded) -> PyResult<Option<TokenId>> {
         match self {
             Self::Named(text) => eos_token(tokenizer, text).or_raise(),
-            &Self::Id(id) if tokenizer.token(TokenId(id)).is_some() => Ok(Some(TokenId(id))),
+            &Self::Id(id) if tokenizer.token(token_id(id)).is_some() => Ok(Some(token_id(id))),
             Self::Id(id) => {
                 let (tokenizer, text) = (tokenizer.name().to_owned(), format!("#{id}"));
                 Err(TemplateError::NoEos { tokenizer, text }).or_raise()

@@ -17,12 +17,18 @@ use tplc::{
 };
 
 use crate::{
-    arguments::TokenizerLike, build::check_output, error::OrRaise, json, tables::Tables, template::Template,
-    threads, tokenizer::numbers,
+    arguments::TokenizerLike,
+    build::check_output,
+    error::{ArtifactError, OrRaise},
+    json,
+    tables::Tables,
+    template::Template,
+    threads,
+    tokenizer::numbers,
 };
 
 /// The exact templates of many molecules, for one tokenizer and number format. Immutable, to be shared between threads; pickles
-/// as its path, or as its bytes if it is in memory.
+/// as its path and checksum, or as its bytes if it is in memory.
 #[pyclass(module = "tplc", frozen)]
 pub(crate) struct Artifact {
     opened: Opened<SharedBytes>,
@@ -38,6 +44,11 @@ impl Artifact {
     /// The crate's own.
     pub(crate) fn opened(&self) -> &Opened<SharedBytes> {
         &self.opened
+    }
+
+    /// The checksum that its bytes end with.
+    fn checksum(&self) -> u32 {
+        self.opened.bytes().last_chunk().map_or(0, |&bytes| u32::from_le_bytes(bytes))
     }
 
     /// The SMILES that a skeleton copies; a SMILES is left as it is.
@@ -62,6 +73,20 @@ impl Artifact {
         let path = std::path::absolute(&path).unwrap_or(path);
         let artifact = Self::new(opened, Some(path.to_string_lossy().into_owned()));
         tokenizer.map_or(Ok(()), |tokenizer| artifact.check(tokenizer))?;
+        Ok(artifact)
+    }
+
+    /// What a pickle says of a file: the artifact, if it is still the same one.
+    #[staticmethod]
+    #[pyo3(name = "_reopen")]
+    fn reopen(py: Python<'_>, path: PathBuf, checksum: u32) -> PyResult<Self> {
+        let artifact = Self::open(py, path, None)?;
+        if artifact.checksum() != checksum {
+            let path = artifact.path.unwrap_or_default();
+            return Err(ArtifactError::new_err(format!(
+                "{path} is another artifact than the one that was pickled: open it by its path, or pickle it again"
+            )));
+        }
         Ok(artifact)
     }
 
@@ -260,7 +285,7 @@ impl Artifact {
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let (py, class) = (slf.py(), slf.get_type());
         match &slf.get().path {
-            Some(path) => Ok((class.getattr("open")?, (path,).into_pyobject(py)?)),
+            Some(path) => Ok((class.getattr("_reopen")?, (path, slf.get().checksum()).into_pyobject(py)?)),
             None => Ok((class.getattr("from_bytes")?, (slf.get().to_bytes(py),).into_pyobject(py)?)),
         }
     }

@@ -14,7 +14,7 @@ use tplc::{
 use crate::{
     bitmask::with_words,
     error::{refused, token_id},
-    matcher::{Matcher, take_forced_run},
+    matcher::{Matcher, take_forced_run, tokens_back},
     tables::ids,
     template::Template,
     tokenizer::given_ids,
@@ -33,12 +33,10 @@ impl MatcherBatch {
         Follower::new(template.made().clone()).with_forcing(self.forcing)
     }
 
-    fn check_row(&self, row: usize) -> PyResult<usize> {
+    fn check_row(&self, row: i64) -> PyResult<usize> {
         let rows = self.templates.len();
-        match row < rows {
-            true => Ok(row),
-            false => Err(PyIndexError::new_err(format!("there is no row {row}: the batch has {rows}"))),
-        }
+        let known = usize::try_from(row).ok().filter(|&row| row < rows);
+        known.ok_or_else(|| PyIndexError::new_err(format!("there is no row {row}: the batch has {rows}")))
     }
 
     fn numbers<'py>(
@@ -66,9 +64,13 @@ impl MatcherBatch {
         self.templates.len()
     }
 
-    fn __getitem__(&self, py: Python<'_>, row: isize) -> PyResult<Matcher> {
-        let place = if row < 0 { row.saturating_add_unsigned(self.templates.len()) } else { row };
-        let place = self.check_row(usize::try_from(place).unwrap_or(usize::MAX))?;
+    fn __getitem__(&self, py: Python<'_>, row: i64) -> PyResult<Matcher> {
+        let rows = self.templates.len();
+        let from_end = usize::try_from(row.unsigned_abs()).unwrap_or(usize::MAX);
+        let place = match row < 0 && from_end <= rows {
+            true => rows - from_end,
+            false => self.check_row(row)?,
+        };
         Ok(Matcher::of(self.followers.rows()[place].clone(), self.templates[place].clone_ref(py)))
     }
 
@@ -146,10 +148,11 @@ impl MatcherBatch {
     /// Takes back the last tokens: as many in each row, or as many as each row is given.
     fn rollback(&mut self, count: &Bound<'_, PyAny>) -> PyResult<()> {
         let rows = self.templates.len();
-        let counts: Vec<usize> = match count.extract::<usize>() {
-            Ok(count) => vec![count; rows],
-            Err(_) => count.extract()?,
+        let counts = match count.len() {
+            Ok(_) => given_ids(count)?,
+            Err(_) => vec![count.extract()?; rows],
         };
+        let counts: Vec<usize> = counts.into_iter().map(tokens_back).collect::<PyResult<_>>()?;
         if counts.len() != rows {
             let given = counts.len();
             return Err(PyValueError::new_err(format!(
@@ -174,7 +177,7 @@ impl MatcherBatch {
     }
 
     /// Makes a row one at the start of another text.
-    fn replace(&mut self, row: usize, template: Bound<'_, Template>) -> PyResult<()> {
+    fn replace(&mut self, row: i64, template: Bound<'_, Template>) -> PyResult<()> {
         let row = self.check_row(row)?;
         self.followers.rows_mut()[row] = self.follower(template.get());
         self.templates[row] = template.unbind();
@@ -219,10 +222,7 @@ impl MatcherBatch {
 impl MatcherBatch {
     /// Row numbers that Python gives, each of a row that is there.
     fn rows(&self, rows: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
-        given_ids(rows)?
-            .into_iter()
-            .map(|row| self.check_row(usize::try_from(row).unwrap_or(usize::MAX)))
-            .collect()
+        given_ids(rows)?.into_iter().map(|row| self.check_row(row)).collect()
     }
 }
 

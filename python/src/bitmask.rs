@@ -29,11 +29,11 @@ pub(crate) fn with_words<T: Send, const N: usize>(
         )));
     }
     if !array.is_c_contiguous() {
-        return Err(PyValueError::new_err("the bitmask must be contiguous in memory, row by row"));
+        return Err(misplaced());
     }
     if let Ok(array) = array.cast::<PyArrayDyn<i32>>() {
         let mut array = writable(array)?;
-        let words: &mut [u32] = bytemuck::cast_slice_mut(array.as_slice_mut()?);
+        let words: &mut [u32] = bytemuck::cast_slice_mut(array.as_slice_mut().map_err(|_| misplaced())?);
         return Ok(py.detach(|| fill(words, shape)));
     }
     let array = array.cast::<PyArrayDyn<u32>>().map_err(|_| {
@@ -41,7 +41,7 @@ pub(crate) fn with_words<T: Send, const N: usize>(
         PyTypeError::new_err(format!("a bitmask holds int32 words, and this one holds {kind}"))
     })?;
     let mut array = writable(array)?;
-    let words = array.as_slice_mut()?;
+    let words = array.as_slice_mut().map_err(|_| misplaced())?;
     Ok(py.detach(|| fill(words, shape)))
 }
 
@@ -66,6 +66,12 @@ fn view<'py>(bitmask: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>
         py.import("numpy")?.call_method1("asarray", (bitmask,))?
     };
     Ok(array.cast_into::<PyUntypedArray>()?)
+}
+
+fn misplaced() -> PyErr {
+    PyValueError::new_err(
+        "the bitmask must be contiguous in memory, row by row, each word at an address that 4 divides",
+    )
 }
 
 fn writable<'py, T: Element>(array: &Bound<'py, PyArrayDyn<T>>) -> PyResult<PyReadwriteArrayDyn<'py, T>> {

@@ -1,7 +1,7 @@
 //! Following one text token by token.
 
 use numpy::{IntoPyArray, PyArray1};
-use pyo3::{prelude::*, types::PyDict};
+use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
 use tplc::{matcher::Matcher as Follower, primitives::TokenId};
 
 use crate::{
@@ -33,6 +33,12 @@ pub(crate) fn take_forced_run(follower: &mut Follower) -> Vec<u32> {
         let _ = follower.advance(id);
     }
     numbers(&run)
+}
+
+/// How many tokens are to be taken back.
+pub(crate) fn tokens_back(count: i64) -> PyResult<usize> {
+    usize::try_from(count)
+        .map_err(|_| PyValueError::new_err(format!("{count} tokens cannot be taken back: give 0 or more")))
 }
 
 #[pymethods]
@@ -127,8 +133,9 @@ impl Matcher {
     }
 
     /// Takes back the last `count` tokens, or all if there are fewer.
-    fn rollback(&mut self, count: usize) {
-        self.follower.rollback(count);
+    fn rollback(&mut self, count: i64) -> PyResult<()> {
+        self.follower.rollback(tokens_back(count)?);
+        Ok(())
     }
 
     /// Goes back to the start.

@@ -23,7 +23,7 @@ def test_the_report_is_that_of_the_program() -> None:
 
 def test_rows_are_what_a_table_takes() -> None:
     report = tplc.analyze("qwen", corpus="reference:g2", placeholder="0.00,0.00,0.00")
-    # A list of dicts with the same keys in the same order is a table: `pandas.DataFrame(rows)`.
+    # A list of dicts with the same keys in the same order is a table.
     assert len({tuple(tokenizer) for tokenizer in report["tokenizers"]}) == 1
     rows = tplc.drift_rows(report)
     assert len({tuple(row) for row in rows}) == 1
@@ -39,6 +39,19 @@ def test_rows_are_what_a_table_takes() -> None:
     assert rows[0]["over"] == first["over"]["share"]
     assert rows[0]["drift_mean"] == first["drift_distribution"]["mean"]
     assert rows[0]["cost_share"] == first["cost"]["share"]
+
+
+def test_rows_are_tables_of_pandas() -> None:
+    pandas = pytest.importorskip("pandas")
+    report = tplc.analyze("qwen", corpus="reference:g2", placeholder="0.00,0.00,0.00")
+    rows = tplc.drift_rows(report)
+    table = pandas.DataFrame(rows)
+    assert table.to_dict("records") == rows
+    kinds = {name: kind.kind for name, kind in table.dtypes.items()}
+    texts = {"tokenizer", "number_format", "placeholder"}
+    assert {name for name, kind in kinds.items() if kind not in "ifb"} == texts
+    assert kinds["adaptive"] == "b"
+    assert len(pandas.DataFrame(report["tokenizers"])) == len(report["tokenizers"])
 
 
 def test_costs_are_counted_anew() -> None:

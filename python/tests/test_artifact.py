@@ -143,6 +143,20 @@ def test_pickles(artifact: tplc.Artifact, qwen: tplc.Tokenizer, tmp_path, monkey
         assert (copy.smiles, copy.tokens, copy.literals) == (template.smiles, template.tokens, template.literals)
 
 
+def test_a_pickle_is_of_what_was_pickled(artifact: tplc.Artifact, tmp_path) -> None:
+    path = tmp_path / "here.tplc"
+    artifact.save(path)
+    opened = tplc.Artifact.open(path)
+    sent = [pickle.dumps(one) for one in (opened, opened.template("CC=O"))]
+    # As good an artifact, of another format.
+    tplc.compile(MOLECULES, "qwen", number_format="fixed1").save(path)
+    for one in sent:
+        with pytest.raises(tplc.ArtifactError, match="here.tplc is another artifact than the one that was pickled"):
+            pickle.loads(one)
+    artifact.save(path)
+    assert [pickle.loads(one) is not None for one in sent] == [True, True]
+
+
 def work(template: tplc.Template) -> tuple[int, list[int], int]:
     """In another process: the template is used, and another one is compiled on threads of its own."""
     compiled = tplc.compile(MOLECULES, "qwen", number_format="fixed1")

@@ -113,15 +113,27 @@ def test_rows_go_back_and_leave_and_come(artifact: tplc.Artifact, batch: tplc.Ma
     assert (batch[2].template.smiles, len(batch[2]), batch[-1].template.smiles) == ("C#N", 0, "C")
     with pytest.raises(ValueError, match="counts"):
         batch.rollback([1])
-    for fault in (
-        lambda: batch.reset([9]),
-        lambda: batch[9],
-        lambda: batch[-10],
-        lambda: batch.replace(9, artifact.template("C")),
-        lambda: batch.select([-1]),
+    for row, fault in (
+        (9, lambda: batch.reset([9])),
+        (9, lambda: batch[9]),
+        (-10, lambda: batch[-10]),
+        (9, lambda: batch.replace(9, artifact.template("C"))),
+        (-1, lambda: batch.replace(-1, artifact.template("C"))),
+        (-1, lambda: batch.select([-1])),
     ):
-        with pytest.raises(IndexError):
+        with pytest.raises(IndexError, match=f"no row {row}: the batch has 9"):
             fault()
+    for fault in (
+        lambda: batch.rollback(-1),
+        lambda: batch.rollback([0] * 8 + [-1]),
+        lambda: batch[0].rollback(-1),
+    ):
+        with pytest.raises(ValueError, match="-1 tokens cannot be taken back"):
+            fault()
+    before = batch.lengths
+    for counts in (np.int64(1), np.ones(9, dtype=np.int32), (1,) * 9):
+        batch.rollback(counts)
+    assert batch.lengths.tolist() == [max(length - 3, 0) for length in before]
 
 
 def test_beams_are_reordered(batch: tplc.MatcherBatch) -> None:
@@ -146,6 +158,8 @@ def test_faulty_bitmasks(artifact: tplc.Artifact, batch: tplc.MatcherBatch) -> N
         (np.zeros(8 * words, dtype=np.int32), "dimensions"),
         (np.zeros((8, words), dtype=np.int32, order="F"), "contiguous"),
         (np.zeros((8, 2 * words), dtype=np.int32)[:, :words], "contiguous"),
+        (np.zeros(32 * words + 1, dtype=np.uint8)[1:].view(np.int32).reshape(8, words), "address"),
+        (np.zeros(32 * words + 1, dtype=np.uint8)[1:].view(np.uint32).reshape(8, words), "address"),
     ):
         with pytest.raises(ValueError, match=message):
             batch.fill_masks(bitmask)

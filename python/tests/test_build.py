@@ -51,6 +51,16 @@ def test_same_molecules_same_bytes(qwen: tplc.Tokenizer, tmp_path) -> None:
     assert tplc.merge([shards[2], tplc.Artifact.from_bytes(one), shards[0]]).to_bytes() == one
 
 
+def test_more_threads_than_cores_are_no_more_than_cores(qwen: tplc.Tokenizer) -> None:
+    # So many would not start.
+    many = 10**6
+    artifact = tplc.compile(MOLECULES, qwen, number_format=SMALL, threads=many)
+    assert artifact.to_bytes() == tplc.compile(MOLECULES, qwen, number_format=SMALL).to_bytes()
+    assert artifact.certify(qwen, threads=many) == artifact.certify(qwen)
+    report = tplc.analyze(qwen, corpus="reference:g2", threads=many)
+    assert report == tplc.analyze(qwen, corpus="reference:g2")
+
+
 def test_the_end_of_a_sequence_is_what_is_named(qwen: tplc.Tokenizer) -> None:
     def end(**eos: object) -> int | None:
         return tplc.compile(["C"], qwen, number_format=SMALL, **eos).eos
@@ -58,9 +68,11 @@ def test_the_end_of_a_sequence_is_what_is_named(qwen: tplc.Tokenizer) -> None:
     assert end() == end(eos="auto") == end(eos=151645) == end(eos="<|im_end|>") == 151645
     assert end(eos=None) is None
     assert end(eos="<|endoftext|>") == 151643
-    for nobody in ("</s>", 10**6):
-        with pytest.raises(tplc.TemplateError, match="to end a sequence with"):
+    for nobody in ("</s>", 10**6, -1, 2**40):
+        with pytest.raises(tplc.TemplateError, match=f"{nobody}.*to end a sequence with"):
             end(eos=nobody)
+    with pytest.raises(TypeError, match="'float' object cannot be interpreted as an integer"):
+        end(eos=1.5)
 
 
 def test_tags_and_tokenization_are_kept(qwen: tplc.Tokenizer) -> None:

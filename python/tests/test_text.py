@@ -105,6 +105,12 @@ def test_a_molecule_brings_smiles_order_and_positions(monkeypatch) -> None:
     assert molecule.conformer == 3
     own = [[0, 0, 1], [0, 0, 2], [0, 0, 3]]
     assert tplc.render(molecule, own, "trimmed4") == "[C]<0,0,3>[C]<0,0,1>=[O]<0,0,2>"
+    for count in (0, 2, 4):
+        with pytest.raises(tplc.TextError, match=f"3 atoms, and {count} positions"):
+            tplc.render(molecule, np.zeros((count, 3)))
+    for shape in ((3,), (3, 2), (3, 1, 3)):
+        with pytest.raises(ValueError, match="shape"):
+            tplc.render(molecule, np.zeros(shape))
 
 
 def test_molecules_of_rdkit() -> None:

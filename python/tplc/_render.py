@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from tplc._tplc import render_smiles
+from tplc._tplc import TextError, render_smiles
 
 
 def render(
@@ -36,6 +36,8 @@ def render(
     if coordinates is None:
         coordinates = molecule.GetConformer(conformer).GetPositions()
     smiles, order = _smiles_and_order(molecule)
+    if len(coordinates) != len(order):
+        raise TextError(f"{smiles} has {len(order)} atoms, and {len(coordinates)} positions were given")
     return render_smiles(smiles, [coordinates[atom] for atom in order], number_format, tags)
 
 

@@ -254,8 +254,8 @@ def merge(artifacts: Iterable[Artifact]) -> Artifact:
 class Artifact:
     """The exact templates of many molecules, for one tokenizer and number format.
 
-    Immutable, to be shared between threads. One that was opened pickles as its path and opens again where it is loaded; one
-    in memory pickles as its bytes.
+    Immutable, to be shared between threads. One that was opened pickles as its path and its checksum, and opens again where
+    it is loaded: an `ArtifactError` if another artifact lies there by then. One in memory pickles as its bytes.
     """
 
     @staticmethod
@@ -481,7 +481,10 @@ class Template:
 
 @final
 class Matcher:
-    """Follows one text token by token. `copy.copy` gives another one at the same place."""
+    """Follows one text token by token. `copy.copy` gives another one at the same place.
+
+    For one thread at a time. It does not pickle: send its template and the ids it has taken.
+    """
 
     def __new__(cls, template: Template, *, forcing: bool = True) -> Matcher:
         """At the start of a text. Without `forcing`, `forced_run` gives nothing and every token is to be sampled."""
@@ -552,7 +555,11 @@ class Matcher:
 
 @final
 class MatcherBatch:
-    """Many matchers at once, one row a text; one call goes through all rows, without the interpreter's lock."""
+    """Many matchers at once, one row a text; one call goes through all rows, without the interpreter's lock.
+
+    For one thread at a time: a call that meets another one raises `RuntimeError`. It does not pickle: send the templates and
+    the ids that its rows have taken.
+    """
 
     def __new__(cls, templates: Iterable[Template], *, forcing: bool = True) -> MatcherBatch:
         """One row at the start of each text. Templates may repeat, and be of several artifacts."""

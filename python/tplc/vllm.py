@@ -1,18 +1,25 @@
 """Templates for vLLM: a logits processor for each of its two interfaces.
 
-    llm = LLM(model, logits_processors=["tplc.vllm:TemplateLogitsProcessor"], additional_config={"tplc_artifact": "qwen.tplc"})
+    os.environ["TPLC_ARTIFACT"] = "qwen.tplc"
+    llm = LLM(model, logits_processors=["tplc.vllm:TemplateLogitsProcessor"])
     llm.generate(prompts, [SamplingParams(extra_args={"tplc_smiles": smiles}, …) for smiles in molecules])
 
-The artifact is named by `additional_config`, by the environment (`TPLC_ARTIFACT`), or by a subclass (`artifact_path`). A
+The artifact is named by the environment (`TPLC_ARTIFACT`) or by a subclass (`artifact_path`): then a SMILES without a
+template is refused as the request comes. `additional_config={"tplc_artifact": …}` will do too, but the engine alone sees it. A
 request without `tplc_smiles` is left alone. The server takes it as `vllm_xargs`, which has no room for nested values.
 
+Within the engine no request brings down the others: one without a template, and one that says what its template refuses
+(`logit_bias`, `bad_words` or `min_tokens` can make it), says its end from there on. V1 logs both, V2 the first alone, as it
+never waits for the device; `tplc.audit` finds such texts.
+
 `TemplateLogitsProcessor` is for model runner V2, which vLLM uses by itself; `TemplateLogitsProcessorV1` is for the runner
-before it (`VLLM_USE_V2_MODEL_RUNNER=0`, and versions that have no other). Set `stop_token_ids` to `artifact.eos` where
-it is not the model's own end-of-sequence token. Speculative decoding is refused.
+before it (`VLLM_USE_V2_MODEL_RUNNER=0`). Both are tested with vLLM 0.33, the least version they are for. Set
+`stop_token_ids` to `artifact.eos` where it is not the model's own end-of-sequence token. Speculative decoding is refused.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -22,7 +29,7 @@ import torch
 from torch import Tensor
 
 from tplc._places import DONE, DeviceTables, Place, keep_only, root_of, roots_behind
-from tplc._tplc import Artifact, Error, Matcher, Template
+from tplc._tplc import Artifact, Error, Matcher, MatcherError, Template
 
 try:
     from vllm.v1.worker.gpu.sample.logits_processor import LogitsProcessor as _V2
@@ -43,6 +50,8 @@ SMILES = "tplc_smiles"
 ARTIFACT = "tplc_artifact"
 VARIABLE = "TPLC_ARTIFACT"
 
+_log = logging.getLogger(__name__)
+
 
 @lru_cache(maxsize=4)
 def _open(path: str) -> Artifact:
@@ -53,6 +62,7 @@ class _Templates:
     """What both interfaces share: the artifact, and the template of a request."""
 
     artifact_path: str | None = None
+    artifact: Artifact
 
     @classmethod
     def _artifact(cls, config: VllmConfig | None) -> Artifact:
@@ -60,7 +70,7 @@ class _Templates:
         told = settings.get(ARTIFACT) if isinstance(settings, dict) else None
         path = cls.artifact_path or told or os.environ.get(VARIABLE)
         if path is None:
-            raise ValueError(f"no artifact: set {ARTIFACT} in additional_config, or the variable {VARIABLE}")
+            raise ValueError(f"no artifact: set the variable {VARIABLE}, or {ARTIFACT} in additional_config")
         return _open(path)
 
     @classmethod
@@ -81,6 +91,16 @@ class _Templates:
         except Error as error:
             raise ValueError(f"{SMILES}: {error}") from error
 
+    def _admit(self, params: SamplingParams) -> tuple[bool, Template | None]:
+        """Whether a request is held, and its template: a request that has none is held to its end, for an error would
+        bring down all others."""
+        try:
+            template = self._template(self.artifact, params)
+        except ValueError as error:
+            _log.error("a request can only say its end: %s", error)
+            return True, None
+        return template is not None, template
+
 
 def _smiles(params: SamplingParams) -> str | None:
     smiles = (params.extra_args or {}).get(SMILES)
@@ -96,12 +116,21 @@ def _check(artifact: Artifact, config: VllmConfig) -> None:
         raise ValueError("the artifact ends its texts with no token, and vLLM needs one: build it with --eos")
 
 
+def _check_width(artifact: Artifact, width: int) -> None:
+    highest = int(artifact.tables.tokens[-1])
+    if width <= highest:
+        raise ValueError(
+            f"the model has {width} logits, and the artifact has token {highest}: it was built for another tokenizer"
+        )
+
+
 class TemplateLogitsProcessor(_Templates, _V2):
     """Holds requests to the templates of their molecules, on the device, without waiting for it."""
 
     def __init__(self, vllm_config: VllmConfig, req_states: LogitsProcRequestState) -> None:
         self.artifact = self._artifact(vllm_config)
         _check(self.artifact, vllm_config)
+        _check_width(self.artifact, req_states.vocab_size)
         slots, device = req_states.max_num_reqs, req_states.device
         self.requests = req_states
         self.tables = DeviceTables.of(self.artifact.tables, device)
@@ -112,16 +141,15 @@ class TemplateLogitsProcessor(_Templates, _V2):
 
     def add_request(self, req_idx: int, sampling_params: SamplingParams) -> bool:
         """A request enters a slot, new or again: what it has said is read when it comes to `apply`."""
-        template = self._template(self.artifact, sampling_params)
-        self.held[req_idx] = template is not None
+        self.held[req_idx], template = self._admit(sampling_params)
+        self.place.state[req_idx], self.place.number[req_idx], self.taken[req_idx] = DONE, 0, 0
         if template is not None:
             roots = roots_behind(template).to(self.roots)
             if len(roots) > self.roots.shape[1]:
                 self.roots = torch.nn.functional.pad(self.roots, (0, len(roots) - self.roots.shape[1]))
             self.roots[req_idx, : len(roots)] = roots
-            self.place.state[req_idx], self.place.number[req_idx] = int(template.roots[0]), 0
-            self.taken[req_idx] = 0
-        return template is not None
+            self.place.state[req_idx] = int(template.roots[0])
+        return bool(self.held[req_idx])
 
     def apply(self, logits: Tensor, ctx: LogitsContext) -> Tensor:
         """Leaves minus infinity but for what may come next in each held row."""
@@ -159,7 +187,7 @@ class TemplateLogitsProcessorV1(_Templates, _V1):
         _check(self.artifact, vllm_config)
         self.device = device
         self.tables = DeviceTables.of(self.artifact.tables, torch.device(device))
-        self.rows: dict[int, tuple[Matcher, Template, list[int]]] = {}
+        self.rows: dict[int, _Row] = {}
 
     def is_argmax_invariant(self) -> bool:
         """It decides what is likeliest."""
@@ -173,9 +201,9 @@ class TemplateLogitsProcessorV1(_Templates, _V1):
             self.rows.pop(index, None)
         for index, params, _, said in batch_update.added:
             self.rows.pop(index, None)
-            template = self._template(self.artifact, params)
-            if template is not None:
-                self.rows[index] = (Matcher(template), template, said)
+            held, template = self._admit(params)
+            if held:
+                self.rows[index] = _Row(template, said)
         for one, other, direction in batch_update.moved:
             from_one, from_other = self.rows.pop(one, None), self.rows.pop(other, None)
             if from_one is not None:
@@ -187,20 +215,41 @@ class TemplateLogitsProcessorV1(_Templates, _V1):
         """Leaves minus infinity but for what may come next in each held row."""
         if not self.rows:
             return logits
-        for matcher, _, said in self.rows.values():
-            for token in said[len(matcher) :]:
-                if not matcher.is_finished:
-                    matcher.advance(token)
-        places = [
-            (index, matcher.state, matcher.number, self._root(matcher.number, template.roots))
-            for index, (matcher, template, _) in self.rows.items()
-        ]
+        _check_width(self.artifact, logits.shape[1])
+        places = [(index, *row.place()) for index, row in self.rows.items()]
         rows, state, number, root = torch.tensor(places, device=self.device).T
         logits[rows] = _held(self.tables, self.artifact, Place(state, number), root, logits[rows])
         return logits
 
-    def _root(self, number: int, roots: np.ndarray) -> int:
-        return self.tables.separator if number % 3 < 2 else int(roots[min(number // 3 + 1, len(roots) - 1)])
+
+class _Row:
+    """A held request where texts are followed on the host: its matcher, while it has one, and the ids that it has said."""
+
+    def __init__(self, template: Template | None, said: list[int]) -> None:
+        self.matcher = template and Matcher(template)
+        self.said = said
+
+    def place(self) -> tuple[int, int, int]:
+        """State, number, and the root of what follows that number; behind all that has been said."""
+        self._catch_up()
+        if self.matcher is None:
+            return DONE, 0, 0
+        number, template = self.matcher.number, self.matcher.template
+        if number % 3 < 2:
+            return self.matcher.state, number, template.tables.separator
+        return self.matcher.state, number, int(template.roots[min(number // 3 + 1, template.atoms)])
+
+    def _catch_up(self) -> None:
+        while self.matcher is not None and not self.matcher.is_finished and len(self.matcher) < len(self.said):
+            token = self.said[len(self.matcher)]
+            # It has been sampled, and is not here yet.
+            if token < 0:
+                return
+            try:
+                self.matcher.advance(token)
+            except MatcherError as error:
+                _log.error("a request can only say its end from here on: %s", error)
+                self.matcher = None
 
 
 def _held(tables: DeviceTables, artifact: Artifact, place: Place, root: Tensor, logits: Tensor) -> Tensor:

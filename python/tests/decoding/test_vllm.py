@@ -68,18 +68,38 @@ def requests(artifact):
     return [Request(artifact, smiles, number) for number, smiles in enumerate([*SMILES, None, *SMILES, None])]
 
 
+def request_states(torch, width):
+    """The runner's own buffers, empty."""
+    both = lambda: SimpleNamespace(np=np.zeros(SLOTS, np.int32))
+    texts = torch.zeros(SLOTS, LONGEST, dtype=torch.int32)
+    prompt, prefill = both(), both()
+    prompt.gpu, prefill.gpu = torch.from_numpy(prompt.np), torch.from_numpy(prefill.np)
+    lengths = SimpleNamespace(gpu=torch.zeros(SLOTS, dtype=torch.int32))
+    return LogitsProcRequestState(
+        torch.device("cpu"), SLOTS, width, SimpleNamespace(gpu=texts), prompt, prefill, lengths
+    )
+
+
+def context_of(torch, texts, order, seen):
+    """A step in which these slots have read as many ids."""
+    mapping, position = torch.tensor(order), torch.from_numpy(seen) - 1
+    return LogitsContext(
+        expanded_idx_mapping=mapping,
+        idx_mapping=mapping,
+        idx_mapping_np=np.array(order),
+        expanded_local_pos=torch.zeros_like(mapping),
+        input_ids=texts[mapping, position],
+        pos=position,
+        seq_lens_upper_bound_np=seen,
+    )
+
+
 def runner_v2(torch, artifact, config, chance):
     """Slots are filled as they come free, rows lie in another order each step, prompts are read in two parts now and then,
     and requests are put off and come back to another slot with what they have said."""
-    device = torch.device("cpu")
-    both = lambda: SimpleNamespace(np=np.zeros(SLOTS, np.int32))
-    texts = torch.zeros(SLOTS, LONGEST, dtype=torch.int32)
-    lengths = SimpleNamespace(gpu=torch.zeros(SLOTS, dtype=torch.int32))
-    prompt, prefill = both(), both()
-    prompt.gpu, prefill.gpu = torch.from_numpy(prompt.np), torch.from_numpy(prefill.np)
-    states = LogitsProcRequestState(
-        device, SLOTS, artifact.logits_width, SimpleNamespace(gpu=texts), prompt, prefill, lengths
-    )
+    states = request_states(torch, artifact.logits_width)
+    texts, prompt, prefill = states.all_token_ids.gpu, states.prompt_len, states.prefill_len
+    lengths = states.total_len
     processor = tplc.vllm.TemplateLogitsProcessor(config, states)
     waiting, slots, steps = requests(artifact), {}, 0
     while waiting or slots:
@@ -100,16 +120,7 @@ def runner_v2(torch, artifact, config, chance):
         seen = np.array(
             [len(slots[slot].prompt) + len(slots[slot].said) - (slot in partly) for slot in order], dtype=np.int64
         )
-        mapping = torch.tensor(order)
-        context = LogitsContext(
-            expanded_idx_mapping=mapping,
-            idx_mapping=mapping,
-            idx_mapping_np=np.array(order),
-            expanded_local_pos=torch.zeros_like(mapping),
-            input_ids=texts[mapping, torch.from_numpy(seen) - 1],
-            pos=torch.from_numpy(seen) - 1,
-            seq_lens_upper_bound_np=seen,
-        )
+        context = context_of(torch, texts, order, seen)
         before = torch.randn(len(order), artifact.logits_width)
         after = processor.apply(before.clone(), context)
         for row, slot in enumerate(order):
@@ -178,7 +189,6 @@ def test_each_row_may_say_what_its_matcher_allows(torch, artifact, config, runne
 
 
 def test_what_is_refused_is_told(torch, config, path, monkeypatch):
-    held = lambda smiles: SamplingParams(extra_args={"tplc_smiles": smiles})
     for kind in (tplc.vllm.TemplateLogitsProcessor, tplc.vllm.TemplateLogitsProcessorV1):
         monkeypatch.delenv("TPLC_ARTIFACT", raising=False)
         kind.validate_params(held("[U]"))
@@ -195,3 +205,100 @@ def test_what_is_refused_is_told(torch, config, path, monkeypatch):
         with pytest.raises(ValueError, match="speculative"):
             kind(config, *(["cpu", False] if kind.__name__.endswith("V1") else [SimpleNamespace()]))
         config.speculative_config = None
+
+
+class StepsV1:
+    """Two requests in rows 0 and 1, a step at a time."""
+
+    def __init__(self, torch, config, width, smiles):
+        self.torch, self.width = torch, width
+        self.said = [[] for _ in smiles]
+        self.processor = tplc.vllm.TemplateLogitsProcessorV1(config, torch.device("cpu"), False)
+        added = [(row, held(one), [5], self.said[row]) for row, one in enumerate(smiles)]
+        self.processor.update_state(BatchUpdate(len(smiles), [], added, []))
+
+    def step(self, tokens=()):
+        """What each row may say behind these tokens."""
+        for said, token in zip(self.said, tokens):
+            said.append(token)
+        return allowed(self.processor.apply(self.torch.zeros(len(self.said), self.width)))
+
+
+class StepsV2:
+    """The same in slots 0 and 1."""
+
+    def __init__(self, torch, config, width, smiles):
+        self.torch, self.width, self.rows, self.seen = torch, width, len(smiles), 1
+        states = request_states(torch, width)
+        self.texts = states.all_token_ids.gpu
+        self.processor = tplc.vllm.TemplateLogitsProcessor(config, states)
+        for slot, one in enumerate(smiles):
+            self.texts[slot, 0], states.prompt_len.np[slot] = 5, 1
+            assert self.processor.add_request(slot, held(one))
+
+    def step(self, tokens=()):
+        if tokens:
+            self.texts[: self.rows, self.seen] = self.torch.tensor(tokens)
+            self.seen += 1
+        seen = np.full(self.rows, self.seen, np.int64)
+        context = context_of(self.torch, self.texts, list(range(self.rows)), seen)
+        return allowed(self.processor.apply(self.torch.zeros(self.rows, self.width), context))
+
+
+def held(smiles):
+    return SamplingParams(extra_args={"tplc_smiles": smiles})
+
+
+def allowed(logits):
+    return [row.isfinite().nonzero().flatten().tolist() for row in logits]
+
+
+@pytest.mark.parametrize("steps", [StepsV1, StepsV2])
+@pytest.mark.parametrize("smiles", ["[U]", 7])
+def test_a_request_without_a_template_says_its_end_and_its_neighbour_its_text(torch, artifact, config, steps, smiles):
+    # Admission cannot refuse it: the artifact is named where the engine alone sees it.
+    steps = steps(torch, config, artifact.logits_width, [smiles, "CC=O"])
+    matcher = tplc.Matcher(artifact.template("CC=O"))
+    tokens = ()
+    for _ in range(20):
+        assert steps.step(tokens) == [[artifact.eos], matcher.allowed().tolist()]
+        tokens = (artifact.eos, int(matcher.allowed()[0]))
+        matcher.advance(tokens[1])
+
+
+@pytest.mark.parametrize("steps", [StepsV1, StepsV2])
+def test_a_refused_token_ends_its_text_alone(torch, artifact, config, steps, caplog):
+    steps = steps(torch, config, artifact.logits_width, ["CC=O", "CC=O"])
+    matcher = tplc.Matcher(artifact.template("CC=O"))
+    first = int(matcher.allowed()[0])
+    assert steps.step() == [[first], [first]]
+    matcher.advance(first)
+    refused = next(id for id in range(artifact.logits_width) if not matcher.allows(id))
+    steps.step((first, first))
+    for _ in range(2):
+        token = int(matcher.allowed()[0])
+        matcher.advance(token)
+        assert steps.step((refused, token)) == [[artifact.eos], matcher.allowed().tolist()]
+    if isinstance(steps, StepsV1):
+        (record,) = caplog.records
+        assert "token 1 of the text" in record.getMessage()
+
+
+def test_a_token_that_is_not_there_yet_is_read_later(torch, artifact, config):
+    steps = StepsV1(torch, config, artifact.logits_width, ["CC=O", "CC=O"])
+    matcher = tplc.Matcher(artifact.template("CC=O"))
+    steps.step()
+    first = matcher.allowed().tolist()
+    matcher.advance(first[0])
+    behind = matcher.allowed().tolist()
+    assert steps.step((-1, first[0])) == [first, behind]
+    steps.said[0][0] = first[0]
+    assert steps.step() == [behind, behind]
+
+
+@pytest.mark.parametrize("steps", [StepsV1, StepsV2])
+def test_logits_that_are_narrower_than_the_ids_are_refused(torch, artifact, config, steps):
+    highest = int(artifact.tables.tokens[-1])
+    steps(torch, config, highest + 1, ["CC=O"]).step()
+    with pytest.raises(ValueError, match=f"the model has {highest} logits, and the artifact has token {highest}"):
+        steps(torch, config, highest, ["CC=O"]).step()
