@@ -140,8 +140,20 @@ class Guide:
 
 def templates_of(artifact: Artifact, smiles: Sequence[str]) -> list[Template]:
     """The template of each SMILES; equal ones are made once."""
+    if isinstance(smiles, str):
+        raise TypeError(f"smiles is one text, {smiles!r}: give a list of them, one for each prompt")
     made = {text: artifact.template(text) for text in dict.fromkeys(smiles)}
     return [made[text] for text in smiles]
+
+
+def end_of(artifact: Artifact, eos_token_id: int | None) -> int | None:
+    """The token that ends a text: the artifact's own, or this where it has none."""
+    if artifact.eos is not None and eos_token_id not in (None, artifact.eos):
+        raise ValueError(
+            f"eos_token_id is {eos_token_id}, and the texts of the artifact end with {artifact.eos}: "
+            "leave it out, or build the artifact with eos="
+        )
+    return eos_token_id if artifact.eos is None else artifact.eos
 
 
 def keep_only(scores: Tensor, ids: Tensor) -> Tensor:
