@@ -30,22 +30,24 @@ class DeviceTables:
     """The tables of an artifact on one device.
 
     An edge is found by a search for `state << 32 | token` among all. Allowed ids are one list for each mask row, as long as
-    the longest; a shorter one repeats its first id, which changes nothing.
+    the longest; a shorter one repeats its first id, which changes nothing. A state behind all others, `astray`, is for rows that
+    somebody else led away: it has no edge, and may say one id that is no end.
     """
 
     def __init__(self, tables: Tables, device: torch.device) -> None:
         def put(array: np.ndarray) -> Tensor:
             return torch.from_numpy(np.array(array)).to(device)
 
+        self.astray = tables.states
         counts = np.diff(tables.first_edge)
         first = np.minimum(tables.first_edge[:-1], max(len(tables.edge_tokens) - 1, 0))
         states = np.repeat(np.arange(tables.states, dtype=np.int64), counts)
         self.edges = put(states << 32 | tables.edge_tokens)
         self.targets = put(tables.edge_targets.astype(np.int64))
-        self.counts = put(counts.astype(np.int64))
+        self.counts = put(np.append(counts, 0).astype(np.int64))
         self.first_token = put(tables.edge_tokens[first].astype(np.int64))
         self.first_target = put(tables.edge_targets[first].astype(np.int64))
-        self.ends_number = put(tables.ends_number)
+        self.ends_number = put(np.append(tables.ends_number, False))
         self.separator = int(tables.separator)
         self.highest = int(tables.tokens[-1])
         # Any state of a mask row has its ids.
@@ -54,8 +56,9 @@ class DeviceTables:
         places = np.arange(max(int(lengths.max()), 1))
         places = np.where(places < lengths[:, None], places, 0)
         lists = tables.edge_tokens[np.minimum(first[example][:, None] + places, len(tables.edge_tokens) - 1)]
+        lists = np.vstack((lists, np.full(lists.shape[1], tables.alphabet[0])))
         self.lists = put(lists.astype(np.int64))
-        self.list_of = put(np.searchsorted(rows, tables.mask_row).astype(np.int64))
+        self.list_of = put(np.append(np.searchsorted(rows, tables.mask_row), len(rows)).astype(np.int64))
 
     @staticmethod
     @lru_cache(maxsize=8)

@@ -37,14 +37,17 @@ def asks_the_host(model: PreTrainedModel, head: RestrictedHead, size: int) -> bo
     """Whether a pass of this model looks at its own results, so that it cannot be recorded. A ValueError where the model
     cannot be read through so many cells."""
     known, asks = _tried.get(model, (0, False))
-    if size > known:
-        asks = _try(model, head, size)
+    if size <= known:
+        return asks
+    asks, sound = _try(model, head, size)
+    if sound:
         _tried[model] = size, asks
     return asks
 
 
 @torch.no_grad()
-def _try(model: PreTrainedModel, head: RestrictedHead, size: int) -> bool:
+def _try(model: PreTrainedModel, head: RestrictedHead, size: int) -> tuple[bool, bool]:
+    """Whether a pass asks; and whether the logits could be compared. If not, decoding will tell what is wrong with them."""
     ids = head.alphabet[torch.arange(2 * LENGTH, device=model.device) * 7 % len(head.alphabet)].view(2, LENGTH)
     try:
         plain = model(input_ids=ids, use_cache=False).logits[..., head.alphabet].float()
@@ -53,12 +56,14 @@ def _try(model: PreTrainedModel, head: RestrictedHead, size: int) -> bool:
         raise
     except Exception as error:
         raise _refusal(model) from error
+    sound = bool(plain.amax(-1).isfinite().all())
     # Half of the tokens may differ: with rounding, a mixture of experts now and then asks another expert.
-    if not float(wrong.median()) <= torch.finfo(model.dtype).eps ** 0.5 * float(plain.abs().max()):
+    scale = float(plain.masked_fill(plain.isinf(), 0).abs().max())
+    if sound and not float(wrong.median()) <= torch.finfo(model.dtype).eps ** 0.5 * scale:
         raise _refusal(model)
     if asks and model.device.type == "cuda":
         warnings.warn(f"{type(model).__name__} asks the host in each pass: no CUDA graphs", stacklevel=2)
-    return asks
+    return asks, sound
 
 
 def _differences(
@@ -76,7 +81,9 @@ def _differences(
             logits = head(
                 ids.gather(1, at), position_ids=at, attention_mask=mask, past_key_values=cache, use_cache=True
             )
-        wrong.append((logits.float() - plain.gather(1, at[:, :, None].expand_as(logits))).abs().amax(-1))
+        logits, expected = logits.float(), plain.gather(1, at[:, :, None].expand_as(logits))
+        # Both may be minus infinity.
+        wrong.append((logits - expected).abs().masked_fill(logits == expected, 0).amax(-1))
     return torch.cat(wrong[1:], 1), listening.asked
 
 
