@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tplc._tplc import Artifact, Tables, Template
+from tplc._tplc import Artifact, Tables, Template, UnknownLiteralError
 
 DONE = 0
 """The state in which a text is complete."""
@@ -30,8 +30,8 @@ class DeviceTables:
     """The tables of an artifact on one device.
 
     An edge is found by a search for `state << 32 | token` among all. Allowed ids are one list for each mask row, as long as
-    the longest; a shorter one repeats its first id, which changes nothing. A state behind all others, `astray`, is for rows that
-    somebody else led away: it has no edge, and may say one id that is no end.
+    the longest; a shorter one repeats its first id, which changes nothing. A state behind all others, `astray`, is for rows
+    that somebody else led away: it has no edge, and may say one id that is no end.
     """
 
     def __init__(self, tables: Tables, device: torch.device) -> None:
@@ -145,7 +145,12 @@ def templates_of(artifact: Artifact, smiles: Sequence[str]) -> list[Template]:
     """The template of each SMILES; equal ones are made once."""
     if isinstance(smiles, str):
         raise TypeError(f"smiles is one text, {smiles!r}: give a list of them, one for each prompt")
-    made = {text: artifact.template(text) for text in dict.fromkeys(smiles)}
+    try:
+        made = {text: artifact.template(text) for text in dict.fromkeys(smiles)}
+    except UnknownLiteralError as error:
+        raise UnknownLiteralError(
+            f"{error}; decoding takes what the artifact has: tplc.compile the new molecules with its options, and tplc.merge"
+        ) from error
     return [made[text] for text in smiles]
 
 

@@ -169,7 +169,7 @@ def test_what_is_refused_is_told(torch, model, artifact, prompts):
     made = prompts(SMILES[:2])
     with pytest.raises(ValueError, match="2 rows for 3 molecules"):
         held(model, made, artifact, SMILES[:3])
-    with pytest.raises(tplc.UnknownLiteralError):
+    with pytest.raises(tplc.UnknownLiteralError, match="tplc.compile the new molecules with its options, and tplc.merge"):
         TemplateLogitsProcessor(artifact, ["[U]"])
     processor = TemplateLogitsProcessor(artifact, SMILES[:1])
     with pytest.raises(ValueError, match="logits for 100 ids"):
