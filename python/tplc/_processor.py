@@ -27,12 +27,12 @@ class TemplateLogitsProcessor(LogitsProcessor):
     A token that a template does not allow (another processor or a forced token of `generate` is in the way) ends no text:
     such a row says some id that is no end. Once all rows of a prompt have gone astray, a call raises `MatcherError`: the next
     one, on a GPU the one after that. With beams, single rows go astray when they run out of candidates, and have no score; of
-    several sequences for one prompt, single rows that were led astray are not told by a call, nor is the last token of
-    all. `check` looks at all that `generate` returned.
+    several sequences for one prompt, single rows that were led astray are not told by a call, nor are the last tokens of
+    all (one, on a GPU two). `check` looks at all that `generate` returned.
 
     A processor serves one `generate`. It may serve the next, for the same molecules, behind `reset()`; without, a prompt that
-    is not longer than the last one or much longer than the last texts is a beginning too, ids that go on from what was said
-    are taken for the same text, and what is neither raises `MatcherError`. It pickles with its artifact and SMILES, at the
+    is not longer than the last one, or longer by two than the last texts, is a beginning too, ids that go on from what was
+    said are taken for the same text, and what is neither raises `MatcherError`. It pickles with its artifact and SMILES, at the
     start.
     """
 
