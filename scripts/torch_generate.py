@@ -7,12 +7,15 @@
 Needs torch, transformers and the installed package; no network. Molecules are spread evenly over the reference drugs, numbers
 are `fixed4`, decoding is greedy (or sampled, with --sample). All strategies but the last write the first TOKENS tokens of each
 text, so that all take the same number of steps; `whole` is `tplc.hf.generate` to the end of every text. `refused` counts
-texts with a token that their template does not allow, and must be 0 where templates hold; whole texts are audited.
+texts with a token that their template does not allow, and must be 0 where templates hold; whole texts are audited. `of_none` is
+the median of what a strategy took in each round beside no processor in the same round, with the range of it.
 """
 
 import argparse
+import gc
 import json
 import pathlib
+import statistics
 import sys
 import tempfile
 import time
@@ -46,7 +49,7 @@ def model_of(name, args):
 
 class Bench:
     def __init__(self, name, args):
-        self.args, self.model, self.graphs = args, model_of(name, args), None
+        self.args, self.model, self.graphs = args, model_of(name, args), True
         source, tags, self.prompt = TOKENIZERS[name.split("-")[0].rstrip("0123456789.")]
         self.tokenizer = tplc.Tokenizer.load(source)
         with tempfile.TemporaryDirectory() as folder:
@@ -88,8 +91,16 @@ class Bench:
         if self.args.device.startswith("cuda"):
             torch.cuda.synchronize()
 
+    def warmed(self, strategy, limits):
+        """`timed`, behind a run of the first batch that counts for nothing, with no memory kept from another strategy."""
+        gc.collect()
+        if self.args.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        self.timed(strategy, limits[:1])
+        return self.timed(strategy, limits)
+
     def timed(self, strategy, limits):
-        """Seconds for all batches, what they said, and the tokens of the longest text of each."""
+        """Seconds for all batches, or the first of them, what they said, and the tokens of the longest text of each."""
         seconds, said, longest = 0.0, [], []
         for smiles, tokens in zip(self.batches, limits):
             prompts = self.prompts(smiles)
@@ -105,7 +116,7 @@ class Bench:
         return seconds, said, longest
 
     def refused(self, said):
-        """Texts with a token that their template does not allow."""
+        """How many texts have a token that their template does not allow."""
         count = 0
         for smiles, ids in said:
             matcher = tplc.Matcher(self.artifact.template(smiles))
@@ -117,10 +128,15 @@ class Bench:
         return count
 
     def audited(self, said):
-        ends = [(smiles, ids, ids.index(self.artifact.eos) + 1) for smiles, ids in said]
-        generations = [{"ids": ids[:end], "smiles": smiles} for smiles, ids, end in ends]
+        """What the auditor says of texts up to their ends; of one without an end, as it is."""
+        eos = self.artifact.eos
+        generations = [{"ids": ids[: ids.index(eos) + 1] if eos in ids else ids, "smiles": smiles} for smiles, ids in said]
         report = tplc.audit(generations, self.artifact, tokenizer=self.tokenizer)
         return {key: report[key] for key in ("verdicts", "tokens", "holes", "junk_tokens", "truncated")}
+
+
+def rounded(ratio):
+    return round(ratio, 4)
 
 
 def measure(name, args):
@@ -139,13 +155,16 @@ def measure(name, args):
     report["whole"] = {"seconds": round(seconds, 4), "steps": sum(longest), "refused": bench.refused(said)} | bench.audited(said)
     print(name, "whole", json.dumps(report["whole"]), file=sys.stderr, flush=True)
     limits = [min(args.tokens, most) for most in longest] if args.tokens else longest
-    # In turn, behind a round that counts for nothing: what runs first finds the GPU cold.
-    rounds = [{one: bench.timed(one, limits) for one in STRATEGIES} for _ in range(1 + args.repeat)]
+    # Each round begins with another, so that none has the better place.
+    orders = [STRATEGIES[turn % 4 :] + STRATEGIES[: turn % 4] for turn in range(args.repeat)]
+    rounds = [{one: bench.warmed(one, limits) for one in order} for order in orders]
     for strategy in STRATEGIES:
-        runs = sorted((round[strategy] for round in rounds[1:]), key=lambda run: run[0])
+        runs = sorted((round[strategy] for round in rounds), key=lambda run: run[0])
         seconds, said, longest = runs[len(runs) // 2]
         line = {"seconds": round(seconds, 4), "steps": sum(longest), "tokens": sum(len(ids) for _, ids in said)}
-        line["of_none"] = round(seconds / report["strategies"].get("none", line)["seconds"], 4)
+        of_none = [round[strategy][0] / round["none"][0] for round in rounds]
+        line["of_none"] = rounded(statistics.median(of_none))
+        line["of_none_range"] = [rounded(min(of_none)), rounded(max(of_none))]
         line["refused"] = bench.refused(said) if strategy != "none" else None
         report["strategies"][strategy] = line
         print(name, strategy, json.dumps(line), file=sys.stderr, flush=True)
@@ -160,14 +179,16 @@ def main():
     parser.add_argument("--tiny", action="store_true", help="two small layers, 8 molecules, on the CPU")
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--tokens", type=int, default=128, help="of each text; 0: all of the longest")
+    parser.add_argument("--tokens", type=int, default=32, help="of each text; 0: all of the longest")
     parser.add_argument("--warm", type=int, default=16, help="tokens of the run that tries to record a pass")
-    parser.add_argument("--repeat", type=int, default=3, help="runs of each strategy behind one; the median is told")
+    parser.add_argument("--repeat", type=int, default=4, help="rounds, a multiple of four; medians are told")
     parser.add_argument("--sample", action="store_true", help="temperature 0.7, top-p 0.8, top-k 20")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--out", type=pathlib.Path)
     args = parser.parse_args()
+    if args.repeat < 4 or args.repeat % 4:
+        parser.error("--repeat takes a multiple of four: each strategy is first as often as the others")
     if args.tiny:
         args.rows, args.batch, args.tokens, args.warm, args.device, args.dtype = 8, 4, 24, 4, "cpu", "float32"
     device = torch.cuda.get_device_name() if args.device.startswith("cuda") else args.device

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,27 @@ MOLECULES = [
     "[NH4+].[Cl-]",
     "O=S(=O)(N)c1ccc(F)cc1",
 ]
+
+
+SKIPS_FAIL = "TPLC_SKIPS_FAIL" in os.environ
+"""Where all packages are there to be tested with, a test that is skipped for the lack of one is a failure."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Any:
+    return unless_skipped((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    return unless_skipped((yield))
+
+
+def unless_skipped(report: Any) -> Any:
+    """The report of a test or of a file of tests; a failure, where it was skipped and must not be."""
+    if SKIPS_FAIL and report.skipped:
+        report.outcome, report.longrepr = "failed", f"{report.nodeid} was skipped: {report.longrepr[2]}"
+    return report
 
 
 def golden(name: str) -> list[str]:

@@ -3,10 +3,14 @@
 import ast
 import doctest
 import inspect
+import os
+import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+
+import pytest
 
 import tplc
 import tplc._render
@@ -66,3 +70,18 @@ def test_the_readmes_run_as_written(tmp_path, monkeypatch) -> None:
             exec(compile(block.split("```")[0], str(readme), "exec"), scope)
             ran += 1
     assert ran >= 2
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_skips_are_failures_where_nothing_may_be_missing(tmp_path: Path, fail: bool) -> None:
+    """Of one test, and of a whole file."""
+    shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
+    wants = "pytest.importorskip('no_such_package')"
+    (tmp_path / "test_one.py").write_text(f"import pytest\ndef test_two(): pass\ndef test_three(): {wants}\n")
+    (tmp_path / "test_file.py").write_text(f"import pytest\n{wants}\n")
+    environment = {name: value for name, value in os.environ.items() if name != "TPLC_SKIPS_FAIL"}
+    environment |= {"TPLC_SKIPS_FAIL": "1"} if fail else {}
+    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
+    ran = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == (1 if fail else 0), ran.stdout + ran.stderr
+    assert ran.stdout.count("import 'no_such_package': No module") == (2 if fail else 0), ran.stdout

@@ -7,6 +7,7 @@ tensor operations without a look at their results, so on a GPU it is recorded on
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,8 @@ from transformers.generation import (
 from tplc._cells import Cells
 from tplc._head import RestrictedHead, layers_of
 from tplc._places import DONE, Guide, Place, keep_only
-from tplc._tplc import Template
+from tplc._probe import asks_the_host
+from tplc._tplc import MatcherError, Template
 
 LOOK_EVERY = 8
 """Passes between two looks at whether all rows are finished, on a GPU."""
@@ -42,6 +44,20 @@ class Sampling:
     top_p: float | None = None
     min_p: float | None = None
     generator: torch.Generator | None = None
+
+    def __post_init__(self) -> None:
+        settings = {name: getattr(self, name) for name in ("temperature", "top_k", "top_p", "min_p")}
+        given = [name for name, value in settings.items() if value is not None]
+        if given and not self.do_sample:
+            raise ValueError(f"{' and '.join(given)} without do_sample=True: a greedy choice takes no notice of it")
+        if self.temperature is not None and not self.temperature > 0:
+            raise ValueError(f"temperature is {self.temperature}: give a positive number, or do_sample=False")
+        if self.top_k is not None and self.top_k < 0:
+            raise ValueError(f"top_k is {self.top_k}: give how many tokens to choose from, or 0 for all")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p is {self.top_p}: give a share above 0 and up to 1")
+        if self.min_p is not None and not 0 <= self.min_p <= 1:
+            raise ValueError(f"min_p is {self.min_p}: give a share from 0 to 1")
 
     def warpers(self) -> LogitsProcessorList:
         """Those of `generate`, in its order."""
@@ -82,6 +98,8 @@ class Decoder:
         longest, most = int(self.prompt.max()), max(template.tokens[1] for template in templates)
         most = most if max_new_tokens is None else min(most, max_new_tokens)
         self.longest_prompt, self.limit = longest, self.prompt + most
+        # The last token of a row is never read: a model with learned positions may have none for it.
+        self.last_position = (self.limit - 2)[:, None]
         self.bucket = BUCKET.get(device.type, 64)
         # A pass writes behind the end of a row what no token of any row looks at.
         self.cells = Cells(self._rounded(longest + most + run))
@@ -91,30 +109,49 @@ class Decoder:
         order = mask.logical_not().int().argsort(dim=1, stable=True)
         self.tokens[:, : ids.shape[1]] = (ids * mask).gather(1, order)[:, : self.cells.size]
         self.length, self.read = self.prompt.clone(), torch.zeros_like(self.prompt)
+        self.failed = torch.zeros_like(self.prompt, dtype=torch.bool)
         self.head = RestrictedHead(model, templates[0].tables.alphabet)
         self.cache = self.cells.cache(layers_of(model, self.cells.size))
+        asks = asks_the_host(model, self.head, self.cells.size)
+        self.can_record = ids.is_cuda and not asks and bool(getattr(model, "_can_compile_fullgraph", False))
         self.pool = torch.cuda.graph_pool_handle() if ids.is_cuda else None
 
-    @property
-    def can_record(self) -> bool:
-        """Whether the model's class says that a pass can be recorded."""
-        return bool(getattr(self.model, "_can_compile_fullgraph", False))
-
-    def decode(self, graphs: bool) -> None:
-        """Writes all rows to their ends."""
+    def decode(self, graphs: bool | None = None) -> None:
+        """Writes all rows to their ends: with recorded passes, without, or with them where that can be."""
         look_every = LOOK_EVERY if self.tokens.is_cuda else 1
         recorded: dict[int, torch.cuda.CUDAGraph] = {}
+        records = self.can_record if graphs is None else graphs
         self._look_at(self.longest_prompt + self.run)
         self._pass(self.longest_prompt + self.run)
-        while not bool((self.state == DONE).all()):
+        while not self._is_done():
             self._look_at(int(self.length.max()) + look_every * self.run)
             for _ in range(look_every):
                 if self.cells.columns in recorded:
                     recorded[self.cells.columns].replay()
                     continue
                 self._pass(self.run)
-                if graphs:
-                    recorded[self.cells.columns] = self._record()
+                if records:
+                    try:
+                        recorded[self.cells.columns] = self._record()
+                    except RuntimeError as error:
+                        if graphs:
+                            raise
+                        records = False
+                        warnings.warn(f"a pass cannot be recorded, so there are no CUDA graphs: {error}", stacklevel=3)
+
+    def _is_done(self) -> bool:
+        """Whether all rows are finished; raises where one cannot be. This waits for the device."""
+        failed, done = torch.stack((self.failed.any(), (self.state == DONE).all())).tolist()
+        if failed:
+            row = int(self.failed.int().argmax())
+            token, position = int(self.tokens[row, self.length[row] - 1]), int(self.length[row] - self.prompt[row]) - 1
+            error = MatcherError(
+                f"row {row} has nothing to choose from at position {position}: the logits of all tokens that its template "
+                "allows are minus infinity, or one is no finite number; look for overflows or a broken checkpoint"
+            )
+            error.row, error.token, error.position = row, token, position
+            raise error
+        return done
 
     def _look_at(self, cells: int) -> None:
         self.cells.columns = min(self._rounded(cells), self.cells.size)
@@ -123,11 +160,14 @@ class Decoder:
         return -(-cells // self.bucket) * self.bucket
 
     def _record(self) -> torch.cuda.CUDAGraph:
+        """A pass, recorded; nothing of it is run."""
         graph = torch.cuda.CUDAGraph()
         if self.sampling.generator is not None:
             graph.register_generator_state(self.sampling.generator)
-        with torch.cuda.graph(graph, pool=self.pool):
-            self._pass(self.run)
+        # What other threads do meanwhile is theirs. A recording that fails leaves its stream behind.
+        with torch.cuda.stream(torch.cuda.current_stream(self.tokens.device)):
+            with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
+                self._pass(self.run)
         return graph
 
     def _pass(self, width: int) -> None:
@@ -138,17 +178,21 @@ class Decoder:
         self.cells.position = position
         logits = self.head(
             self.tokens.gather(1, position),
-            position_ids=position,
+            position_ids=position.minimum(self.last_position),
             attention_mask=self.cells.mask(self.model.dtype),
             past_key_values=self.cache,
             use_cache=True,
         )
         fresh = (self.length - self.read).clamp(max=width)
         last = (fresh - 1).clamp(min=0)[:, None, None].expand(-1, 1, logits.shape[2])
-        token = self._choose(logits.gather(1, last)[:, 0].float())
+        token, sound = self._choose(logits.gather(1, last)[:, 0].float())
         self.read += fresh
-        place, _ = self.guide.behind(Place(self.state, self.number), token)
-        self._append(token, place, (self.read == self.length) & ~self.guide.forced(Place(self.state, self.number))[2])
+        at = Place(self.state, self.number)
+        chooses = (self.read == self.length) & ~self.guide.forced(at)[2] & (self.state != DONE)
+        place, refused = self.guide.behind(at, token)
+        fails = refused | ~sound
+        self.failed |= chooses & fails
+        self._append(token, Place(place.state.masked_fill(fails, DONE), place.number), chooses)
 
     def _force(self, width: int) -> None:
         """Appends one token to each row that has no choice, and room for it in this pass."""
@@ -165,15 +209,16 @@ class Decoder:
         self.state.copy_(torch.where(wanted, state, self.state))
         self.number.copy_(torch.where(wanted, place.number, self.number))
 
-    def _choose(self, logits: Tensor) -> Tensor:
-        """A token for each row; what it says of rows without a choice means nothing."""
+    def _choose(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """A token for each row, and whether it was there to choose; what is said of rows without a choice means nothing."""
         allowed = self.head.columns(self.guide.allowed(Place(self.state, self.number)))
         scores = self.warpers(self.tokens, keep_only(logits, allowed))
+        sound = scores.amax(-1).isfinite()
         if self.sampling.do_sample:
             # The first of exponential clocks to ring.
             clocks = torch.empty_like(scores).exponential_(generator=self.sampling.generator)
             scores = scores.softmax(-1) / clocks
-        return self.head.alphabet[scores.argmax(-1)]
+        return self.head.alphabet[scores.argmax(-1)], sound
 
     def completions(self, pad: int, end: int | None) -> Tensor:
         """What was written behind the prompts, padded; and `end` behind it, where templates have no end of their own."""

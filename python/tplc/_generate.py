@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from transformers.generation import GenerateDecoderOnlyOutput
 
 from tplc._decoder import Decoder, Sampling
-from tplc._places import templates_of
+from tplc._places import end_of, templates_of
 from tplc._tplc import Artifact
 
 
@@ -44,30 +44,44 @@ def generate(
     completions behind them, padded on the right.
 
     Nothing is taken from `model.generation_config` but the padding; what is not given is off. `generator` makes draws
-    repeatable. `run` bounds the tokens that a row reads in one pass. On a GPU, passes are recorded as CUDA graphs where
-    the model's class says that it can be compiled; `cuda_graphs` overrides.
+    repeatable. `run` bounds the tokens that a row reads in one pass. What the processor says greedily this says too where
+    the model is f32; in half precision, passes of another width round otherwise, and close choices may fall otherwise.
+
+    On a GPU, passes are recorded as CUDA graphs where the model's class says that it can be compiled and a pass does not
+    ask the host; `cuda_graphs=False` goes without, and `True` raises where they cannot be had. Each call records for itself,
+    once for each 256 cells, and each recording empties the allocator's cache: a call for a few tokens is better off without.
+
+    The first call with a model tries on a few tokens that it can be decoded so; others are a `ValueError`. Logits without
+    a finite choice are a `MatcherError`. The model is not changed, and other threads may call it.
     """
     if isinstance(prompts, Tensor):
         ids, mask = prompts, attention_mask
     else:
         ids = prompts["input_ids"]
         mask = attention_mask if attention_mask is not None else prompts.get("attention_mask")
+    for name, value in {"num_return_sequences": num_return_sequences, "max_new_tokens": max_new_tokens, "run": run}.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}: give one at least")
+    if ids.dim() != 2:
+        raise ValueError(f"prompts have the shape {tuple(ids.shape)}: give a row of ids for each prompt")
+    if mask is not None and mask.shape != ids.shape:
+        raise ValueError(f"attention_mask has the shape {tuple(mask.shape)}, and prompts {tuple(ids.shape)}")
+    end = end_of(artifact, eos_token_id)
     if len(ids) != len(smiles):
         raise ValueError(f"{len(ids)} prompts for {len(smiles)} molecules: give one SMILES for each prompt")
     sampling = Sampling(do_sample, temperature, top_k, top_p, min_p, generator)
+    ids = ids.to(model.device, torch.long)
     templates = [one for one in templates_of(artifact, smiles) for _ in range(num_return_sequences)]
-    ids = ids.to(model.device).repeat_interleave(num_return_sequences, 0)
+    ids = ids.repeat_interleave(num_return_sequences, 0)
     mask = torch.ones_like(ids) if mask is None else mask.to(ids).repeat_interleave(num_return_sequences, 0)
     if not mask.any(1).all():
         raise ValueError("a prompt has no token")
-    end = artifact.eos if artifact.eos is not None else eos_token_id
     pad = next(
         (id for id in (pad_token_id, model.generation_config.pad_token_id, end) if id is not None),
         0,
     )
     with torch.no_grad():
         decoder = Decoder(model, templates, ids, mask.bool(), sampling, run, max_new_tokens)
-        graphs = decoder.can_record if cuda_graphs is None else cuda_graphs
-        decoder.decode(graphs and ids.device.type == "cuda")
+        decoder.decode(cuda_graphs if ids.is_cuda else False)
         sequences = torch.cat((ids, decoder.completions(pad, end if artifact.eos is None else None)), 1)
     return GenerateDecoderOnlyOutput(sequences=sequences) if return_dict_in_generate else sequences

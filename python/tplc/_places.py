@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tplc._tplc import Artifact, Tables, Template
+from tplc._tplc import Artifact, Tables, Template, UnknownLiteralError
 
 DONE = 0
 """The state in which a text is complete."""
@@ -30,22 +30,24 @@ class DeviceTables:
     """The tables of an artifact on one device.
 
     An edge is found by a search for `state << 32 | token` among all. Allowed ids are one list for each mask row, as long as
-    the longest; a shorter one repeats its first id, which changes nothing.
+    the longest; a shorter one repeats its first id, which changes nothing. A state behind all others, `astray`, is for rows
+    that somebody else led away: it has no edge, and may say one id that is no end.
     """
 
     def __init__(self, tables: Tables, device: torch.device) -> None:
         def put(array: np.ndarray) -> Tensor:
             return torch.from_numpy(np.array(array)).to(device)
 
+        self.astray = tables.states
         counts = np.diff(tables.first_edge)
         first = np.minimum(tables.first_edge[:-1], max(len(tables.edge_tokens) - 1, 0))
         states = np.repeat(np.arange(tables.states, dtype=np.int64), counts)
         self.edges = put(states << 32 | tables.edge_tokens)
         self.targets = put(tables.edge_targets.astype(np.int64))
-        self.counts = put(counts.astype(np.int64))
+        self.counts = put(np.append(counts, 0).astype(np.int64))
         self.first_token = put(tables.edge_tokens[first].astype(np.int64))
         self.first_target = put(tables.edge_targets[first].astype(np.int64))
-        self.ends_number = put(tables.ends_number)
+        self.ends_number = put(np.append(tables.ends_number, False))
         self.separator = int(tables.separator)
         self.highest = int(tables.tokens[-1])
         # Any state of a mask row has its ids.
@@ -54,8 +56,9 @@ class DeviceTables:
         places = np.arange(max(int(lengths.max()), 1))
         places = np.where(places < lengths[:, None], places, 0)
         lists = tables.edge_tokens[np.minimum(first[example][:, None] + places, len(tables.edge_tokens) - 1)]
+        lists = np.vstack((lists, np.full(lists.shape[1], tables.alphabet[0])))
         self.lists = put(lists.astype(np.int64))
-        self.list_of = put(np.searchsorted(rows, tables.mask_row).astype(np.int64))
+        self.list_of = put(np.append(np.searchsorted(rows, tables.mask_row), len(rows)).astype(np.int64))
 
     @staticmethod
     @lru_cache(maxsize=8)
@@ -140,8 +143,25 @@ class Guide:
 
 def templates_of(artifact: Artifact, smiles: Sequence[str]) -> list[Template]:
     """The template of each SMILES; equal ones are made once."""
-    made = {text: artifact.template(text) for text in dict.fromkeys(smiles)}
+    if isinstance(smiles, str):
+        raise TypeError(f"smiles is one text, {smiles!r}: give a list of them, one for each prompt")
+    try:
+        made = {text: artifact.template(text) for text in dict.fromkeys(smiles)}
+    except UnknownLiteralError as error:
+        raise UnknownLiteralError(
+            f"{error}; decoding takes what the artifact has: tplc.compile the new molecules with its options, and tplc.merge"
+        ) from error
     return [made[text] for text in smiles]
+
+
+def end_of(artifact: Artifact, eos_token_id: int | None) -> int | None:
+    """The token that ends a text: the artifact's own, or this where it has none."""
+    if artifact.eos is not None and eos_token_id not in (None, artifact.eos):
+        raise ValueError(
+            f"eos_token_id is {eos_token_id}, and the texts of the artifact end with {artifact.eos}: "
+            "leave it out, or build the artifact with eos="
+        )
+    return eos_token_id if artifact.eos is None else artifact.eos
 
 
 def keep_only(scores: Tensor, ids: Tensor) -> Tensor:

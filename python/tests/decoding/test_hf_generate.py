@@ -256,7 +256,7 @@ def test_a_pass_never_looks_at_its_results(torch, model, artifact, prompts):
     templates = [artifact.template(smiles) for smiles in few]
     every = Sampling(do_sample=True, temperature=0.9, top_k=9, top_p=0.9, min_p=0.01)
     decoder = Decoder(model, templates, made["input_ids"], made["attention_mask"].bool(), every, 4, None)
-    state = ("tokens", "length", "read", "state", "number", "limit")
+    state = ("tokens", "length", "read", "state", "number", "limit", "failed")
     places = [getattr(decoder, name).data_ptr() for name in state]
     with torch.no_grad():
         decoder._pass(decoder.longest_prompt + 4)
@@ -265,3 +265,185 @@ def test_a_pass_never_looks_at_its_results(torch, model, artifact, prompts):
                 decoder._pass(4)
     assert [getattr(decoder, name).data_ptr() for name in state] == places
     assert (decoder.length > decoder.prompt + 30).all()
+
+
+class Broken:
+    """A model's logits as an overflow or a broken checkpoint leaves them, for all ids or for some."""
+
+    def __init__(self, model, value, ids=slice(None), from_row=0):
+        self.hook = lambda module, inputs, output: self.broken(output)
+        self.model, self.value, self.ids, self.from_row = model.get_output_embeddings(), value, ids, from_row
+
+    def broken(self, output):
+        if output.shape[0] > self.from_row:
+            output[self.from_row :, :, self.ids] = self.value
+        return output
+
+    def __enter__(self):
+        self.handle = self.model.register_forward_hook(self.hook)
+
+    def __exit__(self, *_):
+        self.handle.remove()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), float("inf")])
+@pytest.mark.parametrize("do_sample", [False, True])
+def test_logits_without_a_choice_are_told(torch, model, artifact, prompts, value, do_sample):
+    few = SMILES[1:4]
+    for from_row in (0, 2):
+        with Broken(model, value, from_row=from_row):
+            with pytest.raises(tplc.MatcherError, match=f"row {from_row} has nothing to choose from") as error:
+                tplc.hf.generate(model, prompts(few), artifact, few, do_sample=do_sample)
+        first = len(tplc.Matcher(artifact.template(few[from_row])).take_forced_run())
+        assert (error.value.row, error.value.position) == (from_row, first)
+
+
+def test_some_ids_may_be_banned(torch, model, artifact, prompts, assert_exact):
+    """Minus infinity for a few ids is a choice of the model."""
+    few = SMILES[1:4]
+    with Broken(model, float("-inf"), ids=[0, 3]):
+        sequences = tplc.hf.generate(model, prompts(few), artifact, few)
+    assert_exact(sequences, prompts(few)["input_ids"].shape[1], few)
+
+
+def test_learned_positions_are_used_to_the_last(torch, artifact):
+    """A text of 64 tokens for a model that has 64 positions; one more is not read any more, and that is how far `generate`
+    of transformers goes too."""
+    import transformers
+
+    torch.manual_seed(8)
+    small = gpt2(transformers, n_positions=64).eval()
+    ids = torch.full((2, 40), 5)
+    for most in (24, 25):
+        more = {"max_new_tokens": most, "eos_token_id": artifact.eos, "pad_token_id": artifact.eos}
+        made = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        expected = by_processor(small, made, artifact, SMILES[1:3], **more)
+        assert torch.equal(tplc.hf.generate(small, ids, artifact, SMILES[1:3], max_new_tokens=most), expected)
+
+
+def test_the_model_is_as_ever_for_other_threads(torch, model, artifact, prompts):
+    """Whoever calls it while a pass is read: its output layer is whole."""
+    seen = set()
+
+    def look(*_):
+        seen.add((model.lm_head.out_features, len(model.lm_head.weight), model.get_output_embeddings() is model.lm_head))
+
+    handle = model.model.register_forward_hook(look)
+    try:
+        tplc.hf.generate(model, prompts(SMILES[:2]), artifact, SMILES[:2], max_new_tokens=8)
+    finally:
+        handle.remove()
+    assert seen == {(312, 312, True)}
+
+
+def test_a_laid_over_forward_is_still_called(torch, model, artifact, prompts):
+    """As hooks of accelerate are: bound to the module that it was laid over."""
+    expected = tplc.hf.generate(model, prompts(SMILES[:2]), artifact, SMILES[:2])
+    calls, forward = [], model.lm_head.forward
+    model.lm_head.forward = lambda states: calls.append(1) or forward(states)
+    try:
+        assert torch.equal(tplc.hf.generate(model, prompts(SMILES[:2]), artifact, SMILES[:2]), expected)
+    finally:
+        del model.lm_head.forward
+    assert calls
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"max_new_tokens": 0}, "max_new_tokens is 0"),
+        ({"run": 0}, "run is 0"),
+        ({"num_return_sequences": -1}, "num_return_sequences is -1"),
+        ({"temperature": 0.7, "top_p": 0.9}, "temperature and top_p without do_sample=True"),
+        ({"do_sample": True, "temperature": 0.0}, "temperature is 0.0"),
+        ({"do_sample": True, "temperature": float("nan")}, "temperature is nan"),
+        ({"do_sample": True, "top_p": 2.0}, "top_p is 2.0"),
+        ({"do_sample": True, "top_k": -1}, "top_k is -1"),
+        ({"do_sample": True, "min_p": 1.5}, "min_p is 1.5"),
+        ({"eos_token_id": 7}, "eos_token_id is 7, and the texts of the artifact end with"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(model, artifact, prompts, more, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        tplc.hf.generate(model, prompts(SMILES[:1]), artifact, SMILES[:1], **more)
+
+
+def test_prompts_that_make_no_sense_are_refused(torch, model, artifact, prompts):
+    made = prompts(SMILES[:1])
+    ids = made["input_ids"]
+    with pytest.raises(ValueError, match="attention_mask has the shape"):
+        tplc.hf.generate(model, ids, artifact, SMILES[:1], attention_mask=torch.ones(1, 2))
+    with pytest.raises(ValueError, match="give a row of ids for each prompt"):
+        tplc.hf.generate(model, ids[0], artifact, SMILES[:1])
+    with pytest.raises(TypeError, match="smiles is one text, 'O'"):
+        tplc.hf.generate(model, ids, artifact, "O")
+    few = tplc.hf.generate(model, ids, artifact, SMILES[:1], max_new_tokens=9)
+    assert torch.equal(tplc.hf.generate(model, ids.int(), artifact, SMILES[:1], max_new_tokens=9), few)
+
+
+def test_a_recording_that_fails(torch, model, artifact, prompts, monkeypatch):
+    """On goes the text without one, unless it was asked for."""
+    from tplc._decoder import Decoder, Sampling
+
+    made = prompts(SMILES[:2])
+    tried = []
+
+    def failing(self):
+        tried.append(1)
+        raise RuntimeError("no graph")
+
+    monkeypatch.setattr(Decoder, "_record", failing)
+    templates = [artifact.template(smiles) for smiles in SMILES[:2]]
+
+    def decoder():
+        decoder = Decoder(model, templates, made["input_ids"], made["attention_mask"].bool(), Sampling(), 4, None)
+        decoder.can_record = True
+        return decoder
+
+    with torch.no_grad():
+        whole = decoder()
+        with pytest.warns(UserWarning, match="cannot be recorded, so there are no CUDA graphs: no graph") as warned:
+            whole.decode()
+        assert (len(tried), len(warned)) == (1, 1)
+        with pytest.raises(RuntimeError, match="no graph"):
+            decoder().decode(True)
+        expected = tplc.hf.generate(model, made, artifact, SMILES[:2])[:, made["input_ids"].shape[1] :]
+        assert torch.equal(whole.completions(artifact.eos, None), expected)
+
+
+def test_a_recording_minds_its_own_thread_and_gives_its_stream_back(torch, model, artifact, prompts, monkeypatch):
+    from contextlib import contextmanager
+
+    from tplc._decoder import Decoder, Sampling
+
+    streams = ["current"]
+
+    @contextmanager
+    def stream(other):
+        before = streams[-1]
+        try:
+            yield streams.append(other)
+        finally:
+            streams.append(before)
+
+    class Recording:
+        def __init__(self, graph, pool, capture_error_mode):
+            assert capture_error_mode == "thread_local"
+
+        def __enter__(self):
+            streams.append("recording")
+
+        def __exit__(self, *_):
+            raise RuntimeError("the recording was invalidated")
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: None)
+    monkeypatch.setattr(torch.cuda, "stream", stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: streams[-1])
+    monkeypatch.setattr(torch.cuda, "graph", Recording)
+    made = prompts(SMILES[:1])
+    templates = [artifact.template(SMILES[0])]
+    decoder = Decoder(model, templates, made["input_ids"], made["attention_mask"].bool(), Sampling(), 4, None)
+    with torch.no_grad(), pytest.raises(RuntimeError, match="invalidated"):
+        decoder._pass(decoder.longest_prompt + 4)
+        decoder._record()
+    assert streams[-1] == "current"

@@ -161,7 +161,7 @@ def test_a_step_back_is_followed(torch, artifact):
     processor = TemplateLogitsProcessor(artifact, smiles)
     scores = torch.zeros(1, artifact.logits_width)
     forward = [processor(ids[:, :length], scores) for length in range(2, ids.shape[1])]
-    for length in (20, 9, 10, 30):
+    for length in (20, 9, 10, 11):
         assert torch.equal(processor(ids[:, :length], scores), forward[length - 2])
 
 
@@ -169,7 +169,7 @@ def test_what_is_refused_is_told(torch, model, artifact, prompts):
     made = prompts(SMILES[:2])
     with pytest.raises(ValueError, match="2 rows for 3 molecules"):
         held(model, made, artifact, SMILES[:3])
-    with pytest.raises(tplc.UnknownLiteralError):
+    with pytest.raises(tplc.UnknownLiteralError, match="tplc.compile the new molecules with its options, and tplc.merge"):
         TemplateLogitsProcessor(artifact, ["[U]"])
     processor = TemplateLogitsProcessor(artifact, SMILES[:1])
     with pytest.raises(ValueError, match="logits for 100 ids"):
@@ -180,6 +180,157 @@ def test_what_is_refused_is_told(torch, model, artifact, prompts):
     with pytest.raises(tplc.MatcherError, match="row 0 says token 9") as error:
         processor(torch.tensor([[1, 9]]), scores)
     assert (error.value.row, error.value.token, error.value.position) == (0, 9, 0)
+
+
+@pytest.mark.parametrize("beams", [{}, {"num_beams": 2}])
+def test_prompts_of_another_generate(torch, model, artifact, beams):
+    """Without `reset`: right where the lengths tell, an error where they do not; behind it always right."""
+    smiles = SMILES[1:2]
+    short = torch.full((1, 5), 304)
+
+    def said(processor, prompt, most):
+        made = {"input_ids": prompt, "attention_mask": torch.ones_like(prompt)}
+        more = {"logits_processor": [processor], "do_sample": False, "max_new_tokens": most}
+        return model.generate(**made, **more, **beams)[:, prompt.shape[1] :]
+
+    def after_another(prompt, reset=False):
+        processor = TemplateLogitsProcessor(artifact, smiles)
+        # Its last call sees seven ids.
+        said(processor, short, 3)
+        if reset:
+            processor.reset()
+        return said(processor, prompt, 60)
+
+    longer = torch.cat((short, torch.full((1, 9), 9)), 1)
+    for prompt in (longer, longer[:, 5:], longer[:, 5:10], longer[:, 5:9], longer[:, :7]):
+        expected = said(TemplateLogitsProcessor(artifact, smiles), prompt, 60)
+        assert torch.equal(after_another(prompt), expected)
+        assert torch.equal(after_another(prompt, reset=True), expected)
+    for prompt in (longer[:, :8], torch.full((1, 8), 9)):
+        with pytest.raises(tplc.MatcherError, match=r"make a processor for each generate, or reset\(\) it"):
+            after_another(prompt)
+        expected = said(TemplateLogitsProcessor(artifact, smiles), prompt, 60)
+        assert torch.equal(after_another(prompt, reset=True), expected)
+
+
+class Forcing:
+    """Another processor behind ours: one id, in some rows, at one length."""
+
+    def __init__(self, length, rows=slice(None), id=5):
+        self.length, self.rows, self.id = length, rows, id
+
+    def __call__(self, input_ids, scores):
+        if input_ids.shape[1] == self.length:
+            scores[self.rows] = -float("inf")
+            scores[self.rows, self.id] = 0.0
+        return scores
+
+
+@pytest.fixture(params=["at once", "one call later"])
+def look(request, monkeypatch):
+    """When a refusal is looked at: as on the CPU, or as on a GPU."""
+    from tplc._processor import Refusals
+
+    class Event:
+        def record(self): ...
+        def synchronize(self): ...
+
+    begin = Refusals.__init__
+
+    def later(self, each, device):
+        begin(self, each, device)
+        self._event = Event()
+
+    if request.param == "one call later":
+        monkeypatch.setattr(Refusals, "__init__", later)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("more", [{}, {"num_beams": 2}, HOT | {"num_return_sequences": 2}])
+def test_texts_that_are_led_astray_are_told(torch, model, artifact, prompts, look, rows, more):
+    """Even where all rows were, so that nothing goes on but what they say."""
+    few = SMILES[1 : 1 + rows]
+    made = prompts(few)
+    length = made["input_ids"].shape[1]
+    processor = TemplateLogitsProcessor(artifact, few)
+    more = {"do_sample": False, "max_new_tokens": processor.max_new_tokens} | more
+    with pytest.raises(tplc.MatcherError, match="row 0 says token 5 at position 12") as error:
+        model.generate(**made, logits_processor=[processor, Forcing(length + 12)], **more)
+    assert (error.value.row, error.value.token, error.value.position) == (0, 5, 12)
+
+
+@pytest.mark.parametrize("beams", [{}, {"num_beams": 2}, {"num_beams": 3}])
+def test_a_setting_that_forbids_what_must_come_is_told(model, artifact, prompts, look, beams):
+    with pytest.raises(tplc.MatcherError, match="which its template does not allow"):
+        held(model, prompts(SMILES[1:3]), artifact, SMILES[1:3], no_repeat_ngram_size=3, **beams)
+
+
+def test_check_tells_what_calls_cannot(torch, model, artifact, prompts):
+    """One of several sequences for a prompt, and the last token."""
+    few = SMILES[1:3]
+    made = prompts(few)
+    length = made["input_ids"].shape[1]
+    processor = TemplateLogitsProcessor(artifact, few)
+
+    def led(forcing, **more):
+        return model.generate(**made, logits_processor=[processor, forcing], **more)
+
+    sequences = led(Forcing(length + 12, rows=[3]), max_new_tokens=60, num_return_sequences=2, **HOT)
+    with pytest.raises(tplc.MatcherError, match="row 3 says token 5 at position 12"):
+        processor.check(sequences)
+    with pytest.raises(tplc.MatcherError, match="row 0 says token 5 at position 9"):
+        processor.check(led(Forcing(length + 9), max_new_tokens=10, do_sample=False))
+
+
+def test_check_finds_nothing_where_nothing_is(torch, model, tokenizer, artifact, prompts):
+    few = SMILES[:3]
+    endless = tplc.compile(few, tokenizer, number_format="trimmed4", tags="conformer", eos=None)
+    made = prompts(few)
+    for one in (artifact, endless):
+        processor = TemplateLogitsProcessor(one, few, eos_token_id=artifact.eos)
+        with pytest.raises(ValueError, match="the generate that this processor was used in"):
+            processor.check(made["input_ids"])
+        for more in ({}, {"max_new_tokens": 9}, {"num_beams": 2, "num_return_sequences": 2}, {"pad_token_id": 0}):
+            more = {"do_sample": False, "max_new_tokens": processor.max_new_tokens} | more
+            sequences = model.generate(**made, logits_processor=[processor], **more)
+            processor.check(sequences)
+            processor.reset()
+            with pytest.raises(ValueError, match="the generate that this processor was used in"):
+                processor.check(sequences)
+            processor(made["input_ids"], torch.zeros(len(few), artifact.logits_width))
+            sequences[0, -1] = sequences[-1, made["input_ids"].shape[1] + 3] = 9
+            with pytest.raises(tplc.MatcherError, match="says token 9"):
+                processor.check(sequences)
+
+
+def test_where_beams_came_from_is_found_in_little_space(torch, artifact):
+    """No tensor of a step is much larger than the ids: not all rows of a prompt beside all, token by token."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    largest = []
+
+    class Weighing(TorchDispatchMode):
+        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+            made = operation(*args, **(kwargs or {}))
+            largest.append(made.numel() if isinstance(made, torch.Tensor) else 0)
+            return made
+
+    processor = TemplateLogitsProcessor(artifact, SMILES[:2])
+    ids = torch.randint(5, 9, (64, 900))
+    scores = torch.zeros(64, artifact.logits_width)
+    processor(ids, scores)
+    order = torch.cat((torch.randperm(32), 32 + torch.randint(32, (32,))))
+    with Weighing():
+        kept = processor(torch.cat((ids[order], torch.full((64, 1), 304)), 1), scores)
+    assert max(largest) <= 2 * ids.numel()
+    assert kept.isfinite().any(1).all()
+
+
+def test_arguments_that_make_no_sense_are_refused(artifact):
+    with pytest.raises(TypeError, match="smiles is one text, 'CC'"):
+        TemplateLogitsProcessor(artifact, "CC")
+    with pytest.raises(ValueError, match="eos_token_id is 7, and the texts of the artifact end with"):
+        TemplateLogitsProcessor(artifact, ["O"], eos_token_id=7)
 
 
 def first_mask(processor, torch):

@@ -1,0 +1,95 @@
+"""Whether a model reads through cells what it reads without them: tried, once for each model, on a few tokens."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import PreTrainedModel
+
+from tplc._cells import Cells
+from tplc._head import RestrictedHead, layers_of
+
+PASSES = [((0, 0), 6), ((6, 4), 3), ((9, 7), 3)]
+"""Where each of two rows reads on, and how many tokens: as in decoding, one goes on from what the other reads again."""
+LENGTH = 12
+ASKS = {"_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal", "item"}
+"""Operations whose result comes to the host, so that they cannot be recorded."""
+
+_tried: WeakKeyDictionary[PreTrainedModel, tuple[int, bool]] = WeakKeyDictionary()
+
+
+class Listening(TorchDispatchMode):
+    """Hears whether the host is asked for anything."""
+
+    asked = False
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.asked |= operation.overloadpacket.__name__ in ASKS
+        return operation(*args, **(kwargs or {}))
+
+
+def asks_the_host(model: PreTrainedModel, head: RestrictedHead, size: int) -> bool:
+    """Whether a pass of this model looks at its own results, so that it cannot be recorded. A ValueError where the model
+    cannot be read through so many cells."""
+    known, asks = _tried.get(model, (0, False))
+    if size <= known:
+        return asks
+    asks, sound = _try(model, head, size)
+    if sound:
+        _tried[model] = size, asks
+    return asks
+
+
+@torch.no_grad()
+def _try(model: PreTrainedModel, head: RestrictedHead, size: int) -> tuple[bool, bool]:
+    """Whether a pass asks; and whether the logits could be compared. If not, decoding will tell what is wrong with them."""
+    ids = head.alphabet[torch.arange(2 * LENGTH, device=model.device) * 7 % len(head.alphabet)].view(2, LENGTH)
+    try:
+        plain = model(input_ids=ids, use_cache=False).logits[..., head.alphabet].float()
+        wrong, asks = _differences(model, head, size, ids, plain)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        raise _refusal(model) from error
+    sound = bool(plain.amax(-1).isfinite().all())
+    # Half of the tokens may differ: with rounding, a mixture of experts now and then asks another expert.
+    scale = float(plain.masked_fill(plain.isinf(), 0).abs().max())
+    if sound and not float(wrong.median()) <= torch.finfo(model.dtype).eps ** 0.5 * scale:
+        raise _refusal(model)
+    if asks and model.device.type == "cuda":
+        warnings.warn(f"{type(model).__name__} asks the host in each pass: no CUDA graphs", stacklevel=2)
+    return asks, sound
+
+
+def _differences(
+    model: PreTrainedModel, head: RestrictedHead, size: int, ids: Tensor, plain: Tensor
+) -> tuple[Tensor, bool]:
+    """How far each logit behind the first pass is off, the farthest of each token; and whether the last pass asked."""
+    cells = Cells(size)
+    cache, wrong, listening = cells.cache(layers_of(model, size)), [], Listening()
+    for begins, width in PASSES:
+        at = torch.tensor(begins, device=ids.device)[:, None] + torch.arange(width, device=ids.device)
+        cells.position = at
+        mask = cells.mask(model.dtype)
+        with listening:
+            listening.asked = False
+            logits = head(
+                ids.gather(1, at), position_ids=at, attention_mask=mask, past_key_values=cache, use_cache=True
+            )
+        logits, expected = logits.float(), plain.gather(1, at[:, :, None].expand_as(logits))
+        # Both may be minus infinity.
+        wrong.append((logits - expected).abs().masked_fill(logits == expected, 0).amax(-1))
+    return torch.cat(wrong[1:], 1), listening.asked
+
+
+def _refusal(model: PreTrainedModel) -> ValueError:
+    training = " (it is in training mode: model.eval() may be all that is missing)" if model.training else ""
+    return ValueError(
+        f"tplc.hf.generate cannot run {type(model).__name__}, whose attention keeps more than keys and values, or counts "
+        f"them in its own way: use TemplateLogitsProcessor for this model{training}"
+    )
