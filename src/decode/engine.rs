@@ -143,6 +143,7 @@ impl Engine<'_, '_> {
                 place += 1 + slots[run.slot].iter().filter(|row| row.draft.is_some()).count();
             }
             while !due.is_empty() {
+                let args = SpanArgs { rows: due.len() as u32, ..args };
                 let begun = self.watch.begin();
                 for &(slot, place) in &due {
                     if let Some(row) = &slots[slot] {
