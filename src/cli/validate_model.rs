@@ -12,6 +12,7 @@ use crate::{
         Adversary, DecodeError, Decoder, DeviceName, LanguageModel, ModelConfig, NumberType, Weights, Wish,
     },
     primitives::TokenId,
+    template::eos_token,
     text::NumberFormat,
     tokenizer::{HubConfig, Tokenizer, TokenizerSource},
 };
@@ -126,18 +127,7 @@ impl ModelArgs {
 impl ModelSource<'_> {
     /// The token that ends a sequence.
     pub(super) fn eos(&self) -> Result<Option<TokenId>> {
-        match self.args.eos.as_str() {
-            "auto" => Ok(self.tokenizer.eos()),
-            text => {
-                let known = self.tokenizer.vocabulary().added(text);
-                let name = self.tokenizer.name();
-                Ok(Some(
-                    known.with_context(|| {
-                        format!("{name} has no added token {text:?} to end a sequence with")
-                    })?,
-                ))
-            }
-        }
+        Ok(eos_token(&self.tokenizer, &self.args.eos)?)
     }
 
     /// Where it runs: adversaries compute nothing.
