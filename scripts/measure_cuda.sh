@@ -10,6 +10,8 @@ model=$1
 tokenizer=$2
 tplc=${TPLC:-target/release/tplc}
 parts=${PARTS:-sampled greedy free thousand batches trace}
+trace=$(mktemp)
+trap 'rm -f "$trace"' EXIT
 
 run() {
     echo "$(date +%T) $*" >&2
@@ -29,10 +31,8 @@ for part in $parts; do
         run --samples 512 --batch 512 --replay --strategy none,restricted,drafted
         ;;
     trace)
-        trace=$(mktemp)
         run --samples 32 --replay --strategy none,blocklist,restricted,drafted --trace "$trace"
         "$tplc" trace "$trace" --format json
-        rm "$trace"
         ;;
     *) echo "no part is called $part" >&2; exit 2 ;;
     esac

@@ -76,7 +76,7 @@ impl CudaDecoder {
         let room = PROMPT_ROOM.max(3 * slots + SPARE);
         let trunk = Trunk::new(config, weights, slots, context, room)?;
         let (plan, choose) = (trunk.driver.kernel("plan")?, trunk.driver.kernel("choose")?);
-        let whole = trunk.whole_head();
+        let whole = trunk.whole_head(slots)?;
         Ok(Self { trunk, whole, restricted: None, plan, choose, slots, room, held: vec![0; slots] })
     }
 
@@ -145,14 +145,15 @@ impl CudaDecoder {
                 }
                 tell(early + looked[FINISHED] as usize);
             }
-            if let Some(recorded) = &recorded {
-                watch.end(begun, SpanKind::Forward, SpanArgs::default());
-                // A pass that is launched by hand has the kernels of a recorded one.
-                launched = first_passes as u64 * recorded.kernels;
-                gpu.kernels = launched + gpu.passes * recorded.kernels;
-                gpu.launches = launched + gpu.passes;
-            } else {
-                (gpu.kernels, gpu.launches) = (launched, launched);
+            match &recorded {
+                Some(recorded) => {
+                    watch.end(begun, SpanKind::Forward, SpanArgs::default());
+                    // A pass that is launched by hand has the kernels of a recorded one.
+                    let by_hand = first_passes as u64 * recorded.kernels;
+                    gpu.kernels = by_hand + gpu.passes * recorded.kernels;
+                    gpu.launches = by_hand + gpu.passes;
+                }
+                None => (gpu.kernels, gpu.launches) = (launched, launched),
             }
             gpu.passes += first_passes as u64;
         }
@@ -217,7 +218,8 @@ impl LanguageModel for CudaDecoder {
                     return Err(DecodeError::Gpu { doing: "restricting the output layer", reason });
                 }
                 let ids: Vec<u32> = ids.iter().map(|token| token.0).collect();
-                Some(self.trunk.head_of(&ids)?)
+                // Behind the token of each slot, and behind its draft.
+                Some(self.trunk.head_of(&ids, 2 * self.slots)?)
             }
         };
         Ok(())
@@ -251,7 +253,7 @@ impl LanguageModel for CudaDecoder {
                 let rows = Rows { wanted: places.pointer(), ..rows };
                 let head = self.head();
                 self.trunk.tell(rows, wanted.len(), head)?;
-                let logits = self.trunk.logits(wanted.len() * head.stride)?;
+                let logits = self.trunk.logits(head, wanted.len() * head.stride)?;
                 logits.chunks_exact(head.stride).for_each(|row| values.extend(&row[..head.width]));
             }
         }

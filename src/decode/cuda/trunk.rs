@@ -78,15 +78,15 @@ struct Work {
     gate_up: Buffer<u8>,
     product: Buffer<u8>,
     wanted: Buffer<u8>,
-    logits: Buffer<u8>,
     /// What parts of a token's cells come to, and how many parts are done.
     parts: Buffer<f32>,
     done: Buffer<u32>,
 }
 
-/// The output layer, or rows of it.
+/// The output layer, or rows of it, and room for what it says.
 pub(super) struct Head {
     rows: Pointer,
+    logits: Buffer<u8>,
     /// How many logits.
     pub(super) width: usize,
     /// From one row of logits to the next: a multiple of 16 bytes.
@@ -144,7 +144,6 @@ impl Trunk {
             product: bytes(room * config.intermediate)?,
             // Behind the token of each slot, and behind its draft.
             wanted: bytes(2 * slots * config.hidden)?,
-            logits: bytes(2 * slots * stride(config.vocabulary))?,
             parts: driver.zeros(
                 MOST_PARTED * config.kv_heads * context.div_ceil(PART) * queries * (config.head_dim + 2),
             )?,
@@ -179,21 +178,32 @@ impl Trunk {
         })
     }
 
-    /// The whole output layer.
-    pub(super) fn whole_head(&self) -> Head {
-        let width = self.config.vocabulary;
-        Head { rows: self.head, width, stride: stride(width), _own: None }
+    /// The whole output layer, for up to `count` tokens.
+    pub(super) fn whole_head(&self, count: usize) -> Result<Head, DecodeError> {
+        self.head(self.head, self.config.vocabulary, count, None)
     }
 
-    /// The rows of these ids.
-    pub(super) fn head_of(&self, ids: &[u32]) -> Result<Head, DecodeError> {
+    fn head(
+        &self,
+        rows: Pointer,
+        width: usize,
+        count: usize,
+        own: Option<Buffer<u8>>,
+    ) -> Result<Head, DecodeError> {
+        let stride = width.next_multiple_of(ALIGNED);
+        let logits = self.driver.zeros(count * stride * self.dtype.size_in_bytes())?;
+        Ok(Head { rows, logits, width, stride, _own: own })
+    }
+
+    /// The rows of these ids, for up to `count` tokens.
+    pub(super) fn head_of(&self, ids: &[u32], count: usize) -> Result<Head, DecodeError> {
         let (driver, width) = (&self.driver, ids.len());
         let rows = driver.zeros(width * self.config.hidden * self.dtype.size_in_bytes())?;
         let ids = driver.upload(ids)?;
         let gather = driver.launch(&self.kernels.gather).with(ids.pointer()).with(self.head);
         gather.with(rows.pointer()).over([width, 1], 128)?;
         driver.wait()?;
-        Ok(Head { rows: rows.pointer(), width, stride: stride(width), _own: Some(rows) })
+        self.head(rows.pointer(), width, count, Some(rows))
     }
 
     /// Reads the packed tokens of `rows`: a pass with room for `room` of them.
@@ -274,7 +284,7 @@ impl Trunk {
     /// The logits behind the first so many wanted tokens.
     pub(super) fn tell(&self, rows: Rows, count: usize, head: &Head) -> Result<Pointer, DecodeError> {
         let Self { driver, kernels, work, config, dtype, .. } = self;
-        let (wanted, logits) = (work.wanted.pointer(), work.logits.pointer());
+        let (wanted, logits) = (work.wanted.pointer(), head.logits.pointer());
         let norm = driver.launch(&kernels.norm_wanted).with(rows).with(work.stream.pointer());
         norm.with(self.norm).with(wanted).over([count, 1], 128)?;
         driver.multiply(Product {
@@ -292,9 +302,9 @@ impl Trunk {
         Ok(logits)
     }
 
-    /// The first `count` numbers of the logits.
-    pub(super) fn logits(&self, count: usize) -> Result<Vec<f32>, DecodeError> {
-        let bytes = self.driver.read(&self.work.logits)?;
+    /// The first `count` numbers of what a head said.
+    pub(super) fn logits(&self, head: &Head, count: usize) -> Result<Vec<f32>, DecodeError> {
+        let bytes = self.driver.read(&head.logits)?;
         let size = self.dtype.size_in_bytes();
         let logits = Tensor::from_raw_buffer(&bytes[..count * size], self.dtype, &[count], &Device::Cpu)?;
         Ok(logits.to_dtype(DType::F32)?.to_vec1()?)
@@ -380,8 +390,4 @@ fn definitions(config: &ModelConfig, dtype: DType) -> Vec<(&'static str, String)
 /// The device, if it is a GPU.
 pub(super) fn cuda(device: &Device) -> Result<&CudaDevice, DecodeError> {
     Ok(device.as_cuda_device()?)
-}
-
-fn stride(width: usize) -> usize {
-    width.next_multiple_of(ALIGNED)
 }
