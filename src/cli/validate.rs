@@ -226,9 +226,10 @@ impl ValidateArgs {
         let strategies =
             if self.strategy.is_empty() { Strategy::ALL.to_vec() } else { self.strategy.clone() };
         let all = (strategies.len() * subjects.len()) as f64;
-        let mut reports = Vec::new();
         let mut rows = 0;
-        for strategy in strategies {
+        let failed = |strategy| move || format!("cannot decode with strategy {strategy}");
+        let mut runs = Vec::new();
+        for &strategy in &strategies {
             let (bar, moved) = Bar::of_share(global, strategy.name().to_owned());
             let finished = || {
                 rows += 1;
@@ -236,16 +237,21 @@ impl ValidateArgs {
             };
             let run = runner.run(strategy, model, sampler, subjects, &mut watch, finished);
             bar.finish();
-            let failed = || format!("cannot decode with strategy {strategy}");
-            let run = run.with_context(failed)?;
-            // The first run warms up where more are asked for.
-            let again = (0..self.repeat.unwrap_or(0))
-                .map(|_| runner.run(strategy, model, sampler, subjects, &mut watch, || {}))
-                .collect::<Result<Vec<_>, _>>()
-                .with_context(failed)?;
-            let run = Run::median(again).unwrap_or(run);
-            reports.push(runner.report(&run, subjects)?);
+            runs.push(vec![run.with_context(failed(strategy))?]);
         }
+        // The first runs warm up where more are asked for; strategies take turns, so that what changes in the meantime
+        // changes for all.
+        if let Some(repeat) = self.repeat {
+            runs.iter_mut().for_each(Vec::clear);
+            for _ in 0..repeat {
+                for (&strategy, runs) in strategies.iter().zip(&mut runs) {
+                    let run = runner.run(strategy, model, sampler, subjects, &mut watch, || {});
+                    runs.push(run.with_context(failed(strategy))?);
+                }
+            }
+        }
+        let medians = runs.into_iter().filter_map(Run::median);
+        let reports = medians.map(|run| runner.report(&run, subjects)).collect::<Result<Vec<_>, _>>()?;
         if let Some(path) = &self.trace {
             let mut trace = Vec::new();
             watch.recorder().write(&mut trace)?;

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::corpus::added_tokens;
 use crate::{
     decode::{
-        Adversary, DecodeError, Decoder, DeviceName, LanguageModel, ModelConfig, NumberType, Weights, Wish,
+        Adversary, DecodeError, DeviceName, LanguageModel, ModelConfig, NumberType, Weights, Wish, load,
     },
     primitives::TokenId,
     template::eos_token,
@@ -146,28 +146,13 @@ impl ModelSource<'_> {
             Kind::Adversary(wish) => Box::new(Adversary::new(*wish, &self.tokenizer, SEED, slots, context)),
             Kind::Random => {
                 let config = ModelConfig::small(rows(&self.tokenizer));
-                decoder(&config, Weights::random(SEED, &device, dtype), slots, context)?
+                load(&config, &device, slots, context, || Ok(Weights::random(SEED, &device, dtype)))?
             }
             Kind::Folder { folder, config, .. } => {
-                let weights = Weights::read(folder, &device, dtype)?;
-                decoder(config, weights, slots, context)?
+                load(config, &device, slots, context, || Weights::read(folder, &device, dtype))?
             }
         })
     }
-}
-
-/// A decoder where its weights are.
-fn decoder(
-    config: &ModelConfig,
-    weights: Weights,
-    slots: usize,
-    context: usize,
-) -> Result<Box<dyn LanguageModel>> {
-    #[cfg(feature = "cuda")]
-    if weights.device().is_cuda() {
-        return Ok(Box::new(crate::decode::CudaDecoder::new(config, weights, slots, context)?));
-    }
-    Ok(Box::new(Decoder::new(config, weights, slots, context)?))
 }
 
 /// The rows that an embedding for the tokenizer needs.

@@ -86,10 +86,11 @@ impl FromStr for DeviceName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let number = text.strip_prefix("cuda").map(|rest| rest.strip_prefix(':').unwrap_or("0"));
-        match (text, number.map(str::parse)) {
+        let number = text.strip_prefix("cuda:").and_then(|number| number.parse().ok());
+        match (text, number) {
             ("cpu", _) => Ok(Self::Cpu),
-            (_, Some(Ok(number))) => Ok(Self::Cuda(number)),
+            ("cuda", _) => Ok(Self::Cuda(0)),
+            (_, Some(number)) => Ok(Self::Cuda(number)),
             _ => Err("must be cpu, cuda or cuda:N".to_owned()),
         }
     }
@@ -113,5 +114,20 @@ impl FromStr for NumberType {
         all.into_iter()
             .find(|known| known.to_string() == text)
             .ok_or_else(|| "must be f32, f16 or bf16".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_go_by_their_names_alone() {
+        assert_eq!("cpu".parse(), Ok(DeviceName::Cpu));
+        assert_eq!("cuda".parse(), Ok(DeviceName::Cuda(0)));
+        assert_eq!("cuda:7".parse(), Ok(DeviceName::Cuda(7)));
+        for wrong in ["", "cuda:", "cuda7", "cuda-1", "cuda:x", "cudafoo", "CPU", "gpu"] {
+            assert!(wrong.parse::<DeviceName>().is_err(), "{wrong}");
+        }
     }
 }

@@ -35,7 +35,7 @@ pub struct Output {
     pub row: u64,
     /// Its tokens, the end-of-sequence token included.
     pub tokens: Vec<TokenId>,
-    /// The forward passes that it took part in, that of its prompt included.
+    /// The forward passes in which it chose a token, that of its prompt included.
     pub passes: u32,
     /// Whether it came to an end; else it was stopped.
     pub finished: bool,
@@ -61,6 +61,10 @@ pub struct GpuWork {
     pub launches: u64,
     /// Passes that were run, those included that had nothing left to read.
     pub passes: u64,
+    /// Tokens that were read: prompts, what was said, and drafts.
+    pub tokens: u64,
+    /// Times that a row brought only a part of its tokens, as the pass had room for no more, so that it chose nothing.
+    pub partial: u64,
 }
 
 /// A row in its slot.

@@ -86,6 +86,19 @@ pub enum DecodeError {
         /// The type of its numbers.
         found: String,
     },
+    /// A tensor does not get to the device.
+    #[error(
+        "cannot place tensor {name} ({mebibytes} MiB): {reason}; if memory is short, bf16 or f16 take half of it, and other \
+         programs may hold some"
+    )]
+    NoRoom {
+        /// The tensor.
+        name: String,
+        /// Its size there.
+        mebibytes: usize,
+        /// What the device said.
+        reason: String,
+    },
     /// The device is not there.
     #[error("cannot use device {device}: {reason}")]
     Device {
@@ -101,6 +114,22 @@ pub enum DecodeError {
         tokens: usize,
         /// The positions there are.
         context: usize,
+    },
+    /// More rows side by side than the GPU's kernels plan for.
+    #[cfg(feature = "cuda")]
+    #[error("{rows} rows side by side are more than a GPU takes, {most}: give a smaller batch")]
+    TooMany {
+        /// The rows.
+        rows: usize,
+        /// The most.
+        most: usize,
+    },
+    /// A model whose sizes the GPU's kernels do not have.
+    #[cfg(feature = "cuda")]
+    #[error("the kernels for a GPU do not have {what}: decode this model with --device cpu")]
+    Sizes {
+        /// What the model asks for.
+        what: String,
     },
     /// A run of tokens does not follow what its slot holds.
     #[error("slot {slot} holds {held} tokens, so position {position} cannot come next")]
@@ -136,7 +165,10 @@ pub enum DecodeError {
         range: &'static str,
     },
     /// A row may say nothing.
-    #[error("row {row} has no token to say at place {place}: the model lacks all that are allowed")]
+    #[error(
+        "row {row} has no token to say at place {place}: of those that are allowed, the model has no logit that is a finite \
+         number; its numbers may have overflown, which bf16 and f32 prevent, or its tokenizer is another"
+    )]
     NoCandidate {
         /// The row.
         row: u64,

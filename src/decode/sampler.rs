@@ -95,12 +95,16 @@ impl Sampler {
         mix(self.seed)
     }
 
-    /// The chosen token, or none if there is no candidate. Filters take candidates away and change their order. Of equal
-    /// ones the smaller id is taken; a logit that is no number is taken last.
+    /// The chosen token, or none if the largest logit is not finite, or there is no candidate. Filters take candidates away
+    /// and change their order. Of equal ones the smaller id is taken; a logit that is no number is as good as none.
     #[must_use]
     pub fn choose(&self, candidates: &mut Vec<Candidate>, draw: Draw) -> Option<TokenId> {
         for candidate in candidates.iter_mut().filter(|candidate| candidate.logit.is_nan()) {
             candidate.logit = f32::NEG_INFINITY;
+        }
+        let most = candidates.iter().map(|candidate| candidate.logit).fold(f32::NEG_INFINITY, f32::max);
+        if !most.is_finite() {
+            return None;
         }
         if self.sampling.temperature == 0.0 {
             return largest(candidates, |candidate| f64::from(candidate.logit));
@@ -128,9 +132,7 @@ impl Sampler {
         candidates.sort_unstable_by(by_rank);
         let Some(&first) = candidates.first() else { return };
         let share = |candidate: &Candidate| {
-            // The likeliest one is certain even where its logit is minus infinity.
-            let behind = f64::from(candidate.logit) - f64::from(first.logit);
-            if behind.is_nan() { 1.0 } else { (behind / temperature).exp() }
+            ((f64::from(candidate.logit) - f64::from(first.logit)) / temperature).exp()
         };
         if top_p < 1.0 {
             let wanted = top_p * candidates.iter().map(share).sum::<f64>();
@@ -195,8 +197,9 @@ mod tests {
         let choose = |logits: &[f32]| greedy.choose(&mut candidates(logits), draw).map(|token| token.0);
         assert_eq!(choose(&[1.0, 5.0, 5.0, -2.0]), Some(1));
         assert_eq!(choose(&[f32::NAN, -5.0]), Some(1));
-        assert_eq!(choose(&[f32::NEG_INFINITY, f32::NAN]), Some(0));
-        assert_eq!(choose(&[]), None);
+        for none in [&[][..], &[f32::NEG_INFINITY, f32::NAN], &[f32::NAN], &[f32::INFINITY, 0.0]] {
+            assert_eq!(choose(none), None, "{none:?}");
+        }
         let mut turned: Vec<Candidate> = candidates(&[5.0, 5.0]);
         turned.reverse();
         assert_eq!(greedy.choose(&mut turned, draw), Some(TokenId(0)));
@@ -218,7 +221,7 @@ mod tests {
         assert_eq!(kept(Sampling { top_k: 2, top_p: 0.6, ..warm }, &logits)?, [1]);
         // A higher temperature makes shares more alike.
         assert_eq!(kept(Sampling { temperature: 2.0, top_p: 0.49, ..warm }, &logits)?, [1, 3]);
-        assert_eq!(kept(Sampling { top_p: 0.5, min_p: 1.0, ..warm }, &[f32::NEG_INFINITY; 3])?.len(), 2);
+        assert_eq!(kept(Sampling { top_p: 0.5, min_p: 1.0, ..warm }, &[f32::MIN; 3])?.len(), 2);
         Ok(())
     }
 

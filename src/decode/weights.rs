@@ -23,9 +23,16 @@ pub struct Weights {
 }
 
 enum Source {
-    Loaded(BTreeMap<String, Tensor>),
+    Loaded(BTreeMap<String, Loaded>),
     /// Drawn when they are asked for, by seed and name.
     Random(u64),
+}
+
+/// A tensor of a file.
+enum Loaded {
+    Floats(Tensor),
+    /// Of this type; whether it is needed is told when it is asked for.
+    Other(String),
 }
 
 /// The index of a checkpoint in several files.
@@ -86,16 +93,16 @@ impl Weights {
             Source::Loaded(loaded) => loaded.remove(name),
         };
         let (origin, name) = (self.origin.clone(), name.to_owned());
-        let Some(tensor) = tensor else { return Err(DecodeError::MissingTensor { origin, name }) };
+        let tensor = match tensor {
+            Some(Loaded::Floats(tensor)) => tensor,
+            Some(Loaded::Other(found)) => return Err(DecodeError::WrongType { origin, name, found }),
+            None => return Err(DecodeError::MissingTensor { origin, name }),
+        };
         if tensor.dims() != shape {
             let (found, expected) = (tensor.dims().to_vec(), shape.to_vec());
             return Err(DecodeError::WrongShape { origin, name, found, expected });
         }
-        if !tensor.dtype().is_float() {
-            let found = tensor.dtype().as_str().to_owned();
-            return Err(DecodeError::WrongType { origin, name, found });
-        }
-        Ok(tensor.to_dtype(self.dtype)?)
+        Ok(tensor)
     }
 
     fn read_file(
@@ -103,18 +110,25 @@ impl Weights {
         path: &Path,
         device: &Device,
         dtype: DType,
-        loaded: &mut BTreeMap<String, Tensor>,
+        loaded: &mut BTreeMap<String, Loaded>,
     ) -> Result<(), DecodeError> {
         let damaged = |error: candle_core::Error| DecodeError::Damaged {
             path: path.to_owned(),
             reason: error.to_string().lines().next().unwrap_or_default().to_owned(),
         };
         let file = BufferedSafetensors::new(bytes).map_err(damaged)?;
-        let names: Vec<String> = file.tensors().into_iter().map(|(name, _)| name).collect();
-        for name in names {
-            let tensor = file.load(&name, device).map_err(damaged)?;
-            // Converted at once, so that a large checkpoint is not held twice; what is no float is told when it is taken.
-            let tensor = if tensor.dtype().is_float() { tensor.to_dtype(dtype)? } else { tensor };
+        for (name, view) in file.tensors() {
+            let is_float = DType::try_from(view.dtype()).is_ok_and(|dtype| dtype.is_float());
+            let tensor = match is_float {
+                // Converted at once, so that a large checkpoint is not held twice.
+                true => Loaded::Floats(placed(
+                    &file.load(&name, &Device::Cpu).map_err(damaged)?,
+                    &name,
+                    device,
+                    dtype,
+                )?),
+                false => Loaded::Other(format!("{:?}", view.dtype()).to_lowercase()),
+            };
             loaded.insert(name, tensor);
         }
         Ok(())
@@ -132,6 +146,16 @@ impl Weights {
         let values: Vec<f32> = (0..count).map(|_| ((draws.uniform() * 2.0 - 1.0) * scale) as f32).collect();
         Ok(Tensor::from_vec(values, shape, &self.device)?.to_dtype(self.dtype)?)
     }
+}
+
+/// A tensor where it is needed, as it is needed.
+fn placed(tensor: &Tensor, name: &str, device: &Device, dtype: DType) -> Result<Tensor, DecodeError> {
+    let full = |error: candle_core::Error| DecodeError::NoRoom {
+        name: name.to_owned(),
+        mebibytes: (tensor.elem_count() * dtype.size_in_bytes()) >> 20,
+        reason: error.to_string().lines().next().unwrap_or_default().to_owned(),
+    };
+    tensor.to_device(device).and_then(|tensor| tensor.to_dtype(dtype)).map_err(full)
 }
 
 /// The files of weights in a folder.

@@ -4,13 +4,10 @@
 // and a part of that head's cells: so forced runs read the cells once. The block that is done last joins the parts, in
 // their order.
 
-#define WARPS 4
-#define PART 256 // cells
-
-// On tensor cores there is room for eight queries, so for several tokens.
-#if !defined(F32) && HEAD_DIM % 64 == 0 && GROUP <= 8
+// A block has WARPS warps, a part PART cells. On tensor cores there is room for several queries, so for several tokens.
+#if !defined(F32) && HEAD_DIM % 64 == 0 && GROUP <= QUERIES_AT_ONCE
 #define TENSOR 1
-#define QUERIES 8
+#define QUERIES QUERIES_AT_ONCE
 #define TOKENS (QUERIES / GROUP)
 #else
 #define TENSOR 0

@@ -1,7 +1,7 @@
 // Choosing a token behind each wanted one, and moving its row on: mask, filters, chance, automaton, forced run.
 //
 // The same order as on the host: the constraint first, then top-k, top-p and min-p, then noise by seed, row, place and
-// id; of equal ones the smaller id; a logit that is no number comes last.
+// id; of equal ones the smaller id; a logit that is no number is as good as none.
 
 // How tokens are chosen.
 struct Sampling {
@@ -25,6 +25,8 @@ struct Guide {
     u32 draft; // the token that is read before it is chosen, or NONE
     u32 kind;
 };
+
+static_assert(sizeof(Sampling) == SIZE_OF_SAMPLING && sizeof(Guide) == SIZE_OF_GUIDE, "the host has others");
 
 enum Kind { FREE, BLOCKLIST, ALLOWLIST, EXACT };
 enum Ended { RUNNING, COMPLETE, STOPPED, STUCK };
@@ -141,10 +143,9 @@ __device__ double total(double value, Shared &shared) {
     return value;
 }
 
-// The share of a candidate relative to the likeliest; that one's is certain even where its logit is minus infinity.
+// The share of a candidate relative to the likeliest.
 __device__ __forceinline__ double share(float logit, float most, double temperature) {
-    double behind = (double)logit - (double)most;
-    return isnan(behind) ? 1.0 : exp(behind / temperature);
+    return exp(((double)logit - (double)most) / temperature);
 }
 
 // The lowest rank that is kept, where all that weigh less than `wanted` before them are. Halves the ranks until it is
@@ -163,7 +164,7 @@ template <class C, class F> __device__ u64 lowest(const C &candidates, double wa
     return low;
 }
 
-// The rank of the chosen candidate; 0 if there is none. Whether or not it is chosen, the edge of `scripted` is noted.
+// The rank of the chosen candidate; 0 if there is none, or none of a finite logit. Whether or not it is chosen, the edge of `scripted` is noted.
 template <class C>
 __device__ u64 choose_among(const C &candidates, const Sampling &sampling, u64 key, u32 scripted, Shared &shared) {
     u64 first = 0;
@@ -177,8 +178,9 @@ __device__ u64 choose_among(const C &candidates, const Sampling &sampling, u64 k
     bool any = first != 0;
     u64 likeliest = best(any ? (double)logit_of(first) : -INFINITE, first, shared);
     if (!__syncthreads_or(any)) return 0;
-    if (sampling.temperature == 0.0) return likeliest;
     float most = logit_of(likeliest);
+    if (isinf(most)) return 0;
+    if (sampling.temperature == 0.0) return likeliest;
     double temperature = sampling.temperature;
     bool filters = sampling.top_p < 1.0 || sampling.min_p > 0.0;
     u32 top_k = sampling.top_k > 0 && sampling.top_k < candidates.count ? sampling.top_k : 0;

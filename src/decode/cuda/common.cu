@@ -1,5 +1,6 @@
 // What all kernels share. The sizes of the model and its number type come as definitions from the host:
-// F16, BF16 or F32; HIDDEN, HEADS, KV_HEADS, HEAD_DIM, INTERMEDIATE, EPS; QK_NORM, QKV_BIAS and FOLDED, 0 or 1.
+// F16, BF16 or F32; HIDDEN, HEADS, KV_HEADS, HEAD_DIM, INTERMEDIATE, EPS; QK_NORM, QKV_BIAS and FOLDED, 0 or 1. So do
+// those of blocks, and of the structures that both sides know.
 
 typedef unsigned int u32;
 typedef unsigned long long u64;
@@ -88,8 +89,10 @@ struct Rows {
     int *slot;     // -1: padding
 
     // Of all.
-    u32 *counters; // the next job, finished jobs, passes, tokens read
+    u32 *counters; // the next job, finished jobs, passes, tokens read, times that a row brought only a part of its own
     int slots, jobs, context; // the last is of cells in a slot, and of tokens in a job
 };
 
-enum Counter { NEXT, FINISHED, PASSES, READ };
+static_assert(sizeof(Rows) == SIZE_OF_ROWS, "the host has other rows");
+
+enum Counter { NEXT, FINISHED, PASSES, READ, PARTIAL };

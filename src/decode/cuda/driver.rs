@@ -255,6 +255,15 @@ impl Driver {
         Ok(self.buffer(slice))
     }
 
+    /// Memory that holds these values, or a zero if there are none: memory of no bytes cannot be had.
+    pub(super) fn upload_padded<T: DeviceRepr + Default>(
+        &self,
+        values: &[T],
+    ) -> Result<Buffer<T>, DecodeError> {
+        let zero = [T::default()];
+        self.upload(if values.is_empty() { &zero } else { values })
+    }
+
     /// All values of a buffer, once everything before is done.
     pub(super) fn read<T: DeviceRepr>(&self, buffer: &Buffer<T>) -> Result<Vec<T>, DecodeError> {
         self.stream.clone_dtoh(&buffer.slice).map_err(failed("copying from it"))
@@ -277,13 +286,9 @@ impl Driver {
         let graph = self.stream.end_capture(flags).map_err(failed("recording a pass"));
         launched?;
         let graph = graph?.ok_or_else(|| failed::<&str>("recording a pass")("nothing was launched"))?;
-        let mut nodes = 0_usize;
-        // SAFETY: the graph is alive; without a place for them, nodes are only counted.
-        unsafe { sys::cuGraphGetNodes(graph.cu_graph(), std::ptr::null_mut(), &raw mut nodes) }
-            .result()
-            .map_err(failed("counting kernels"))?;
+        let kernels = kernels_of(&graph)?;
         graph.upload().map_err(failed("recording a pass"))?;
-        Ok(Recorded { graph, kernels: nodes as u64 })
+        Ok(Recorded { graph, kernels })
     }
 
     /// The address of a tensor's first number.
@@ -345,6 +350,29 @@ impl Recorded {
     pub(super) fn replay(&self) -> Result<(), DecodeError> {
         self.graph.launch().map_err(failed("replaying a pass"))
     }
+}
+
+/// The kernels of a graph, in which there may be other nodes.
+fn kernels_of(graph: &CudaGraph) -> Result<u64, DecodeError> {
+    let counting = failed("counting kernels");
+    let mut count = 0_usize;
+    // SAFETY: the graph is alive; without a place for them, nodes are only counted.
+    unsafe { sys::cuGraphGetNodes(graph.cu_graph(), std::ptr::null_mut(), &raw mut count) }
+        .result()
+        .map_err(&counting)?;
+    let mut nodes = vec![std::ptr::null_mut(); count];
+    // SAFETY: there is a place for each node.
+    unsafe { sys::cuGraphGetNodes(graph.cu_graph(), nodes.as_mut_ptr(), &raw mut count) }
+        .result()
+        .map_err(&counting)?;
+    let mut kernels = 0;
+    for node in nodes {
+        let mut kind = sys::CUgraphNodeType::CU_GRAPH_NODE_TYPE_EMPTY;
+        // SAFETY: the node is one of a graph that is alive.
+        unsafe { sys::cuGraphNodeGetType(node, &raw mut kind) }.result().map_err(&counting)?;
+        kernels += u64::from(kind == sys::CUgraphNodeType::CU_GRAPH_NODE_TYPE_KERNEL);
+    }
+    Ok(kernels)
 }
 
 /// Uses the device from one stream alone, which saves an event a tensor.

@@ -6,6 +6,7 @@
 //! few passes the host reads how many rows are done. `common.cu` tells how the rows lie in memory.
 
 mod driver;
+mod holding;
 mod layout;
 mod state;
 mod trunk;
@@ -15,7 +16,7 @@ pub(super) use driver::keep_to_one_stream;
 use self::{
     driver::{Buffer, Kernel},
     layout::{Rows, Sampling},
-    state::{FINISHED, PASSES, State},
+    state::{Counters, State},
     trunk::{Head, Trunk},
 };
 use super::{
@@ -65,19 +66,26 @@ impl CudaDecoder {
         slots: usize,
         context: usize,
     ) -> Result<Self, DecodeError> {
-        if context > config.context {
-            return Err(DecodeError::TooLong { tokens: context, context: config.context });
-        }
-        if slots > MOST_SLOTS {
-            let reason =
-                format!("{slots} rows side by side are more than the {MOST_SLOTS} that a block plans for");
-            return Err(DecodeError::Gpu { doing: "placing the model", reason });
-        }
+        Self::check(config, slots, context)?;
         let room = PROMPT_ROOM.max(3 * slots + SPARE);
         let trunk = Trunk::new(config, weights, slots, context, room)?;
         let (plan, choose) = (trunk.driver.kernel("plan")?, trunk.driver.kernel("choose")?);
         let whole = trunk.whole_head(slots)?;
         Ok(Self { trunk, whole, restricted: None, plan, choose, slots, room, held: vec![0; slots] })
+    }
+
+    /// Whether such a model can be decoded with `slots` rows of up to `context` tokens, which is told before weights are read.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if not.
+    pub fn check(config: &ModelConfig, slots: usize, context: usize) -> Result<(), DecodeError> {
+        if context > config.context {
+            return Err(DecodeError::TooLong { tokens: context, context: config.context });
+        }
+        if slots > MOST_SLOTS {
+            return Err(DecodeError::TooMany { rows: slots, most: MOST_SLOTS });
+        }
+        trunk::check(config)
     }
 
     /// Decodes all jobs, of one strategy.
@@ -92,74 +100,80 @@ impl CudaDecoder {
         // Cells are written over from their start.
         self.held.fill(0);
         let begun = watch.begin();
-        let all = jobs.len();
         let sizes = [self.slots, self.trunk.context, self.room];
         let state = State::new(&self.trunk.driver, jobs, columns, self.whole.width, sizes)?;
-        let sampling = device_sampling(sampler);
-        // Forced runs ride along: up to 1.6 tokens a row on average (Llama's digits); prompts of rows that come later do too.
-        let riding = if state.guide.forces == 0 { self.slots / 2 } else { self.slots };
-        let room = (self.slots + riding.max(SPARE)).next_multiple_of(8);
         watch.end(begun, SpanKind::Build, SpanArgs::default());
-
-        let (mut told, early) = (0, all - state.jobs);
-        let mut tell = |done: usize| {
-            (told..done).for_each(|_| finished());
-            told = done;
+        (0..state.finished()).for_each(|_| finished());
+        let (passes, gpu) = match state.jobs() {
+            0 => (0, None),
+            _ => self.run(&state, &device_sampling(sampler), watch, finished)?,
         };
-        tell(early);
-        let (mut looked, mut gpu) = (vec![0; 4], GpuWork::default());
-        if state.jobs > 0 {
-            let driver = &self.trunk.driver;
-            let timed = watch.recorder().is_on();
-            let mut begun = watch.begin();
-            driver.time_kernels(timed);
-            let wide = state.first_tokens.next_multiple_of(64).clamp(room, self.room);
-            let first_passes = state.first_tokens.div_ceil(wide);
-            for _ in 0..first_passes {
-                self.pass(&state, &sampling, wide)?;
-            }
-            // What was launched by hand has run before it is recorded.
-            let kernels = driver.timed_kernels()?;
-            watch.end_with(begun, SpanKind::Prefill, SpanArgs::default(), &kernels);
-            let mut launched = kernels.len() as u64;
-            let recorded = match timed {
-                true => None,
-                false => Some(driver.record(|| self.pass(&state, &sampling, room))?),
-            };
-            begun = watch.begin();
-            while (looked[FINISHED] as usize) < state.jobs {
-                driver.time_kernels(timed);
-                for _ in 0..PASSES_A_LOOK {
-                    match &recorded {
-                        Some(recorded) => recorded.replay()?,
-                        None => self.pass(&state, &sampling, room)?,
-                    }
-                }
-                gpu.passes += PASSES_A_LOOK as u64;
-                looked = driver.read(&state.counters)?;
-                if timed {
-                    let kernels = driver.timed_kernels()?;
-                    launched += kernels.len() as u64;
-                    watch.end_with(begun, SpanKind::Forward, SpanArgs::default(), &kernels);
-                    begun = watch.begin();
-                }
-                tell(early + looked[FINISHED] as usize);
-            }
-            match &recorded {
-                Some(recorded) => {
-                    watch.end(begun, SpanKind::Forward, SpanArgs::default());
-                    // A pass that is launched by hand has the kernels of a recorded one.
-                    let by_hand = first_passes as u64 * recorded.kernels;
-                    gpu.kernels = by_hand + gpu.passes * recorded.kernels;
-                    gpu.launches = by_hand + gpu.passes;
-                }
-                None => (gpu.kernels, gpu.launches) = (launched, launched),
-            }
-            gpu.passes += first_passes as u64;
+        Ok(Decoded { outputs: state.outputs(&self.trunk.driver)?, passes, gpu })
+    }
+
+    /// Runs passes until all jobs are done.
+    fn run(
+        &self,
+        state: &State,
+        sampling: &Sampling,
+        watch: &mut Watch<'_>,
+        mut finished: impl FnMut(),
+    ) -> Result<(u32, Option<GpuWork>), DecodeError> {
+        let driver = &self.trunk.driver;
+        let timed = watch.recorder().is_on();
+        // Forced runs ride along: up to 1.6 tokens a row on average (Llama's digits); prompts of rows that come later do too.
+        let riding = if state.guide.forces == 0 { self.slots / 8 } else { self.slots };
+        let room = (self.slots + riding.max(SPARE)).next_multiple_of(8);
+
+        let begun = watch.begin();
+        driver.time_kernels(timed);
+        let wide = state.first_tokens.next_multiple_of(64).clamp(room, self.room);
+        let first_passes = state.first_tokens.div_ceil(wide) as u64;
+        for _ in 0..first_passes {
+            self.pass(state, sampling, wide)?;
         }
-        let outputs = state.outputs(&self.trunk.driver)?;
-        let gpu = (gpu.kernels > 0).then_some(gpu);
-        Ok(Decoded { outputs, passes: looked[PASSES], gpu })
+        let kernels = driver.timed_kernels()?;
+        watch.end_with(begun, SpanKind::Prefill, SpanArgs::default(), &kernels);
+        let mut launched = kernels.len() as u64;
+
+        // What was launched by hand has run before it is recorded.
+        let recorded = match timed {
+            true => None,
+            false => Some(driver.record(|| self.pass(state, sampling, room))?),
+        };
+        let (mut looked, mut told, mut passes) = (Counters::default(), 0, 0);
+        let mut begun = watch.begin();
+        while (looked.finished as usize) < state.jobs() {
+            driver.time_kernels(timed);
+            for _ in 0..PASSES_A_LOOK {
+                match &recorded {
+                    Some(recorded) => recorded.replay()?,
+                    None => self.pass(state, sampling, room)?,
+                }
+            }
+            passes += PASSES_A_LOOK as u64;
+            looked = state.look(driver)?;
+            if timed {
+                let kernels = driver.timed_kernels()?;
+                launched += kernels.len() as u64;
+                watch.end_with(begun, SpanKind::Forward, SpanArgs::default(), &kernels);
+                begun = watch.begin();
+            }
+            (told..looked.finished).for_each(|_| finished());
+            told = looked.finished;
+        }
+        let (kernels, launches) = match &recorded {
+            Some(recorded) => {
+                watch.end(begun, SpanKind::Forward, SpanArgs::default());
+                // A pass that is launched by hand has the kernels of a recorded one.
+                let by_hand = first_passes * recorded.kernels;
+                (by_hand + passes * recorded.kernels, by_hand + passes)
+            }
+            None => (launched, launched),
+        };
+        let (tokens, partial) = (u64::from(looked.read), u64::from(looked.partial));
+        let gpu = GpuWork { kernels, launches, passes: first_passes + passes, tokens, partial };
+        Ok((looked.passes, Some(gpu)))
     }
 
     /// One pass: launched, or recorded.

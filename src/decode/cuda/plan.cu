@@ -44,6 +44,7 @@ extern "C" __global__ void plan(Rows rows, int room) {
     int count = least + max(0, min(unread - least, room - all_least - before));
     if (drafted && count == unread - 1) count--;
     int first = scan(count, &packed);
+    int partial = __syncthreads_count(count < unread);
     if (is_slot) {
         bool chooses = count > 0 && count == unread;
         rows.read[slot] = read + count;
@@ -60,5 +61,6 @@ extern "C" __global__ void plan(Rows rows, int room) {
         rows.counters[NEXT] = min(next + all, rows.jobs);
         rows.counters[PASSES] += packed > 0;
         rows.counters[READ] += packed;
+        rows.counters[PARTIAL] += partial;
     }
 }

@@ -2,19 +2,17 @@
 
 use super::{
     driver::{Buffer, Driver},
+    holding::{Holding, NONE},
     layout::{Guide, Kind, Rows},
 };
 use crate::{
-    artifact::{Automaton, Tables, Template},
     decode::{
         DecodeError,
         engine::{Job, Output, Row, Seat},
-        guide::{self, Columns},
+        guide::Columns,
         packed::check_tokens,
-        positions::{FreeRule, Place, Positions},
     },
-    matcher::Matcher,
-    primitives::{StateId, TokenId},
+    primitives::TokenId,
 };
 
 /// Everything that a run keeps on the GPU.
@@ -23,19 +21,11 @@ pub(super) struct State {
     pub(super) guide: Guide,
     /// Tokens that the first rows bring with their first pass.
     pub(super) first_tokens: usize,
-    /// Jobs that go to the GPU.
-    pub(super) jobs: usize,
-    /// Jobs that were finished before it was needed.
+    /// Jobs that were finished before the GPU was needed.
     finished: Vec<Output>,
     waiting: Vec<Waiting>,
-    tokens: Buffer<u32>,
-    length: Buffer<u32>,
-    passes: Buffer<u32>,
-    ended: Buffer<u32>,
-    pub(super) counters: Buffer<u32>,
-    _words: Vec<Buffer<u32>>,
-    _wide: Vec<Buffer<u64>>,
-    _signed: Vec<Buffer<i32>>,
+    kept: Kept,
+    _held: Held,
 }
 
 /// What must be known of a job to make an output of its tokens.
@@ -45,28 +35,73 @@ struct Waiting {
 }
 
 /// `enum Counter`.
-pub(super) const FINISHED: usize = 1;
-pub(super) const PASSES: usize = 2;
-const COUNTERS: usize = 4;
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counters {
+    pub(super) finished: u32,
+    pub(super) passes: u32,
+    pub(super) read: u32,
+    pub(super) partial: u32,
+}
+
+const COUNTERS: usize = 5;
 
 /// `enum Ended`.
 const COMPLETE: u32 = 1;
 const STUCK: u32 = 3;
 
-/// No column: an edge whose token is never one of several has no logit where only the others are computed. And no draft.
-const NONE: u32 = u32::MAX;
-
-/// What the rows are held by, as numbers.
+/// What the kernels are told of each job, one entry each but where said.
 #[derive(Default)]
-struct Holding {
-    guide: Guide,
-    states: Vec<u32>,
-    edge_tokens: Vec<u32>,
-    edge_targets: Vec<u32>,
-    columns: Vec<u32>,
-    programs: Vec<u32>,
-    blocked: Vec<u32>,
-    lists: Vec<u32>,
+struct Listed {
+    /// As many a job as a slot has cells.
+    tokens: Vec<u32>,
+    /// The same, if rows replay texts.
+    script: Vec<u32>,
+    script_length: Vec<u32>,
+    length: Vec<u32>,
+    prompt: Vec<u32>,
+    longest: Vec<u32>,
+    row: Vec<u64>,
+    begin_state: Vec<u32>,
+    begin_number: Vec<u32>,
+    /// One more than jobs.
+    program: Vec<u64>,
+}
+
+/// The memory behind [`Rows`], by the names that it has there.
+struct Kept {
+    tokens: Buffer<u32>,
+    script: Option<Buffer<u32>>,
+    script_length: Buffer<u32>,
+    length: Buffer<u32>,
+    prompt: Buffer<u32>,
+    longest: Buffer<u32>,
+    row: Buffer<u64>,
+    begin_state: Buffer<u32>,
+    begin_number: Buffer<u32>,
+    program: Buffer<u64>,
+    passes: Buffer<u32>,
+    ended: Buffer<u32>,
+    job: Buffer<i32>,
+    read: Buffer<u32>,
+    state: Buffer<u32>,
+    number: Buffer<u32>,
+    drafted: Buffer<u32>,
+    wanted: Buffer<i32>,
+    packed: Buffer<u32>,
+    position: Buffer<u32>,
+    slot: Buffer<i32>,
+    counters: Buffer<u32>,
+}
+
+/// The memory behind [`Guide`], by the names that it has there.
+struct Held {
+    states: Buffer<u32>,
+    edge_tokens: Buffer<u32>,
+    edge_targets: Buffer<u32>,
+    columns: Buffer<u32>,
+    programs: Buffer<u32>,
+    blocked: Buffer<u32>,
+    lists: Buffer<u32>,
 }
 
 impl State {
@@ -78,131 +113,41 @@ impl State {
         vocabulary: usize,
         [slots, context, room]: [usize; 3],
     ) -> Result<Self, DecodeError> {
-        let mut holding = Holding::default();
-        holding.guide.draft = NONE;
+        let (mut listed, mut holding) = (Listed::default(), Holding::new());
         let (mut finished, mut waiting) = (Vec::new(), Vec::new());
-        let (mut tokens, mut scripts, mut script_length) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut length, mut prompt, mut longest) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut states, mut numbers, mut programs) = (Vec::new(), Vec::new(), Vec::new());
-        let mut rows = Vec::new();
         for job in jobs {
-            let row = match Row::of(job)? {
-                Seat::Finished(output) => {
-                    finished.push(output);
-                    continue;
+            match Row::of(job)? {
+                Seat::Finished(output) => finished.push(output),
+                Seat::Row(row) => {
+                    waiting.push(Waiting { row: row.output.row, prompt: row.job.prompt.len() });
+                    let (state, number) =
+                        holding.add(&row.job.guide, columns, vocabulary, &mut listed.program)?;
+                    listed.begin_state.push(state);
+                    listed.begin_number.push(number);
+                    listed.add(&row, context, vocabulary)?;
                 }
-                Seat::Row(row) => row,
-            };
-            let Row { job, output, unread, .. } = *row;
-            let most = job.prompt.len() + job.longest;
-            if most > context {
-                return Err(DecodeError::TooLong { tokens: most, context });
             }
-            // What has no embedding must not be looked up.
-            check_tokens(&unread, vocabulary)?;
-            check_tokens(job.script.as_deref().unwrap_or_default(), vocabulary)?;
-            let begin = tokens.len();
-            tokens.extend(unread.iter().map(|token| token.0));
-            tokens.resize(begin + context, 0);
-            if let Some(script) = &job.script {
-                scripts.extend(script.iter().map(|token| token.0));
-                scripts.resize(begin + context, 0);
-                script_length.push(script.len() as u32);
-            }
-            length.push(unread.len() as u32);
-            prompt.push(job.prompt.len() as u32);
-            longest.push(job.longest as u32);
-            programs.push(holding.programs.len() as u64);
-            let (state, number) = holding.add(&job.guide, columns, vocabulary)?;
-            states.push(state);
-            numbers.push(number);
-            rows.push(job.row);
-            waiting.push(Waiting { row: output.row, prompt: job.prompt.len() });
         }
-        programs.push(holding.programs.len() as u64);
+        listed.program.push(holding.programs.len() as u64);
         // A script may go on where a position template has ended.
         holding.programs.resize(holding.programs.len() + context, 0);
 
-        let jobs = waiting.len();
-        let first_tokens = length.iter().take(slots).map(|&length| length as usize).sum();
-        let scripted = !scripts.is_empty();
-        let upload = |values: &[u32]| driver.upload(if values.is_empty() { &[0] } else { values });
-        let words = [scripts, script_length, prompt, longest, states, numbers];
-        let words = words.iter().map(|values| upload(values)).collect::<Result<Vec<_>, _>>()?;
-        let (wide_rows, wide_programs) = (driver.upload(&padded(rows))?, driver.upload(&programs)?);
-        let held = [
-            &holding.states,
-            &holding.edge_tokens,
-            &holding.edge_targets,
-            &holding.columns,
-            &holding.programs,
-            &holding.blocked,
-            &holding.lists,
-        ];
-        let held = held.into_iter().map(|values| upload(values)).collect::<Result<Vec<_>, _>>()?;
-        let slot_words = (0..4).map(|_| driver.zeros(slots)).collect::<Result<Vec<Buffer<u32>>, _>>()?;
-        let packed_words = (0..2).map(|_| driver.zeros(room)).collect::<Result<Vec<Buffer<u32>>, _>>()?;
-        let signed = vec![
-            driver.upload(&vec![-1_i32; slots])?,
-            driver.upload(&vec![-1_i32; 2 * slots])?,
-            driver.upload(&vec![-1_i32; room])?,
-        ];
-        let (tokens, length) = (upload(&tokens)?, upload(&length)?);
-        let (passes, ended) = (driver.zeros(jobs)?, driver.zeros(jobs)?);
-        let counters = driver.zeros(COUNTERS)?;
-        let rows = Rows {
-            tokens: tokens.pointer(),
-            script: if scripted { words[0].pointer() } else { 0 },
-            script_length: words[1].pointer(),
-            length: length.pointer(),
-            prompt: words[2].pointer(),
-            longest: words[3].pointer(),
-            row: wide_rows.pointer(),
-            begin_state: words[4].pointer(),
-            begin_number: words[5].pointer(),
-            program: wide_programs.pointer(),
-            passes: passes.pointer(),
-            ended: ended.pointer(),
-            job: signed[0].pointer(),
-            read: slot_words[0].pointer(),
-            state: slot_words[1].pointer(),
-            number: slot_words[2].pointer(),
-            drafted: slot_words[3].pointer(),
-            wanted: signed[1].pointer(),
-            packed: packed_words[0].pointer(),
-            position: packed_words[1].pointer(),
-            slot: signed[2].pointer(),
-            counters: counters.pointer(),
-            slots: slots as i32,
-            jobs: jobs as i32,
-            context: context as i32,
-        };
-        let guide = Guide {
-            states: held[0].pointer(),
-            edge_tokens: held[1].pointer(),
-            edge_targets: held[2].pointer(),
-            columns: held[3].pointer(),
-            programs: held[4].pointer(),
-            blocked: held[5].pointer(),
-            lists: held[6].pointer(),
-            ..holding.guide
-        };
-        Ok(Self {
-            rows,
-            guide,
-            first_tokens,
-            jobs,
-            finished,
-            waiting,
-            tokens,
-            length,
-            passes,
-            ended,
-            counters,
-            _words: words.into_iter().chain(held).chain(slot_words).chain(packed_words).collect(),
-            _wide: vec![wide_rows, wide_programs],
-            _signed: signed,
-        })
+        let first_tokens = listed.length.iter().take(slots).map(|&length| length as usize).sum();
+        let kept = Kept::new(driver, &listed, waiting.len(), slots, room)?;
+        let held = Held::new(driver, &holding)?;
+        let rows = kept.rows(slots, waiting.len(), context);
+        let guide = held.guide(holding.guide);
+        Ok(Self { rows, guide, first_tokens, finished, waiting, kept, _held: held })
+    }
+
+    /// Jobs that go to the GPU.
+    pub(super) fn jobs(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Jobs that were finished before it was needed.
+    pub(super) fn finished(&self) -> usize {
+        self.finished.len()
     }
 
     /// Whether rows read a token before it is known to be chosen, and want logits behind it too.
@@ -218,10 +163,17 @@ impl State {
         }
     }
 
+    /// How far all rows are, once everything before is done.
+    pub(super) fn look(&self, driver: &Driver) -> Result<Counters, DecodeError> {
+        let counters = driver.read(&self.kept.counters)?;
+        let [_, finished, passes, read, partial] = counters[..] else { return Ok(Counters::default()) };
+        Ok(Counters { finished, passes, read, partial })
+    }
+
     /// What all rows said, by row.
     pub(super) fn outputs(self, driver: &Driver) -> Result<Vec<Output>, DecodeError> {
-        let (tokens, length) = (driver.read(&self.tokens)?, driver.read(&self.length)?);
-        let (passes, ended) = (driver.read(&self.passes)?, driver.read(&self.ended)?);
+        let (tokens, length) = (driver.read(&self.kept.tokens)?, driver.read(&self.kept.length)?);
+        let (passes, ended) = (driver.read(&self.kept.passes)?, driver.read(&self.kept.ended)?);
         let stride = self.rows.context as usize;
         let mut outputs = self.finished;
         for (job, waiting) in self.waiting.iter().enumerate() {
@@ -241,114 +193,123 @@ impl State {
     }
 }
 
-impl Holding {
-    /// Adds what holds one job; tells the state and the number that it begins with.
-    fn add(
-        &mut self,
-        guide: &guide::Guide,
-        columns: Columns<'_>,
-        vocabulary: usize,
-    ) -> Result<(u32, u32), DecodeError> {
-        Ok(match guide {
-            guide::Guide::Free { end } => {
-                self.guide.end = end.0;
-                (0, 0)
-            }
-            guide::Guide::Positions { positions, rule, .. } => {
-                if self.programs.is_empty() {
-                    self.add_rule(rule, vocabulary);
-                }
-                let tokens = (0..positions.len()).filter_map(|at| positions.at(at)).map(|(token, _)| token);
-                check_tokens(&tokens.collect::<Vec<_>>(), vocabulary)?;
-                self.programs.extend(words_of(positions));
-                (0, 0)
-            }
-            guide::Guide::Exact { matcher, draft } => {
-                if self.states.is_empty() {
-                    check_tokens(matcher.template().tables().tokens.ids(), vocabulary)?;
-                    self.guide.draft = draft.map_or(NONE, |token| token.0);
-                }
-                self.add_exact(matcher, columns)
-            }
+impl Listed {
+    /// Adds a row behind what forced tokens it begins with.
+    fn add(&mut self, row: &Row, context: usize, vocabulary: usize) -> Result<(), DecodeError> {
+        let Row { job, unread, .. } = row;
+        let most = job.prompt.len() + job.longest.max(1);
+        if most > context {
+            return Err(DecodeError::TooLong { tokens: most, context });
+        }
+        // What has no embedding must not be looked up.
+        check_tokens(unread, vocabulary)?;
+        check_tokens(job.script.as_deref().unwrap_or_default(), vocabulary)?;
+        let begin = self.tokens.len();
+        self.tokens.extend(unread.iter().map(|token| token.0));
+        self.tokens.resize(begin + context, 0);
+        if let Some(script) = &job.script {
+            self.script.extend(script.iter().map(|token| token.0));
+            self.script.resize(begin + context, 0);
+            self.script_length.push(script.len() as u32);
+        }
+        self.length.push(unread.len() as u32);
+        self.prompt.push(job.prompt.len() as u32);
+        self.longest.push(job.longest as u32);
+        self.row.push(job.row);
+        Ok(())
+    }
+}
+
+impl Kept {
+    fn new(
+        driver: &Driver,
+        listed: &Listed,
+        jobs: usize,
+        slots: usize,
+        room: usize,
+    ) -> Result<Self, DecodeError> {
+        let upload = |values| driver.upload_padded::<u32>(values);
+        Ok(Self {
+            tokens: upload(&listed.tokens)?,
+            script: if listed.script.is_empty() { None } else { Some(upload(&listed.script)?) },
+            script_length: upload(&listed.script_length)?,
+            length: upload(&listed.length)?,
+            prompt: upload(&listed.prompt)?,
+            longest: upload(&listed.longest)?,
+            row: driver.upload_padded(&listed.row)?,
+            begin_state: upload(&listed.begin_state)?,
+            begin_number: upload(&listed.begin_number)?,
+            program: driver.upload_padded(&listed.program)?,
+            passes: driver.zeros(jobs)?,
+            ended: driver.zeros(jobs)?,
+            job: driver.upload(&vec![-1; slots])?,
+            read: driver.zeros(slots)?,
+            state: driver.zeros(slots)?,
+            number: driver.zeros(slots)?,
+            drafted: driver.zeros(slots)?,
+            wanted: driver.upload(&vec![-1; 2 * slots])?,
+            packed: driver.zeros(room)?,
+            position: driver.zeros(room)?,
+            slot: driver.upload(&vec![-1; room])?,
+            counters: driver.zeros(COUNTERS)?,
         })
     }
 
-    fn add_exact(&mut self, matcher: &Matcher, columns: Columns<'_>) -> (u32, u32) {
-        let template = matcher.template();
-        if self.states.is_empty() {
-            self.add_tables(template.tables(), columns);
-            self.guide.forces = u32::from(matcher.forces());
-        }
-        self.programs.extend(roots(template));
-        let (state, number) = matcher.place();
-        (state.0, number)
-    }
-
-    fn add_tables(&mut self, tables: &Tables, columns: Columns<'_>) {
-        let automaton: &Automaton = &tables.automaton;
-        self.guide.kind = Kind::Exact;
-        self.guide.separator = tables.separator.0;
-        for index in 0..automaton.len() {
-            let state = StateId(index as u32);
-            let edges = automaton.edges(state);
-            let first = self.edge_tokens.len() as u32;
-            let ends = if automaton.ends_number(state) { FLAG } else { 0 };
-            let choice = edges.len() > 1 || ends > 0;
-            let drafts = if choice && edges.target(TokenId(self.guide.draft)).is_some() { DRAFTS } else { 0 };
-            let only = edges.iter().next().map_or([0, 0], |(token, target)| [token.0, target.state.0]);
-            self.states.extend([first, edges.len() as u32 | ends | drafts]);
-            self.states.extend(only);
-            for (token, target) in edges.iter() {
-                self.edge_tokens.push(token.0);
-                self.edge_targets.push(target.state.0);
-                self.columns.push(columns.of(token).map_or(NONE, |column| column as u32));
-            }
-        }
-    }
-
-    fn add_rule(&mut self, rule: &FreeRule, vocabulary: usize) {
-        match rule {
-            FreeRule::Blocked(bits) => {
-                self.guide.kind = Kind::Blocklist;
-                self.blocked = bits.clone();
-                self.blocked.resize(bits.len().max(vocabulary.div_ceil(32)), 0);
-            }
-            FreeRule::Allowed { first, inner, last } => {
-                self.guide.kind = Kind::Allowlist;
-                for (ids, end) in [first, inner, last].into_iter().zip(0..) {
-                    self.lists.extend(ids.iter().map(|id| id.0).filter(|&id| (id as usize) < vocabulary));
-                    self.guide.list_ends[end] = self.lists.len() as u32;
-                }
-            }
+    fn rows(&self, slots: usize, jobs: usize, context: usize) -> Rows {
+        Rows {
+            tokens: self.tokens.pointer(),
+            script: self.script.as_ref().map_or(0, Buffer::pointer),
+            script_length: self.script_length.pointer(),
+            length: self.length.pointer(),
+            prompt: self.prompt.pointer(),
+            longest: self.longest.pointer(),
+            row: self.row.pointer(),
+            begin_state: self.begin_state.pointer(),
+            begin_number: self.begin_number.pointer(),
+            program: self.program.pointer(),
+            passes: self.passes.pointer(),
+            ended: self.ended.pointer(),
+            job: self.job.pointer(),
+            read: self.read.pointer(),
+            state: self.state.pointer(),
+            number: self.number.pointer(),
+            drafted: self.drafted.pointer(),
+            wanted: self.wanted.pointer(),
+            packed: self.packed.pointer(),
+            position: self.position.pointer(),
+            slot: self.slot.pointer(),
+            counters: self.counters.pointer(),
+            slots: slots as i32,
+            jobs: jobs as i32,
+            context: context as i32,
         }
     }
 }
 
-const FLAG: u32 = 1 << 31;
-const DRAFTS: u32 = 1 << 30;
-
-/// The root behind each atom.
-fn roots(template: &Template) -> impl Iterator<Item = u32> {
-    (1..=template.atoms()).filter_map(|atom| template.behind(3 * atom - 1)).map(|root| root.0)
-}
-
-/// Each position: its token, and in the two highest bits its place.
-fn words_of(positions: &Positions) -> impl Iterator<Item = u32> {
-    (0..positions.len()).filter_map(|at| positions.at(at)).map(|(token, place)| {
-        let place = match place {
-            Place::Copy => 0,
-            Place::First => 1,
-            Place::Inner => 2,
-            Place::Last => 3,
-        };
-        token.0 | place << 30
-    })
-}
-
-/// At least one value, as memory of no bytes cannot be had.
-fn padded(mut values: Vec<u64>) -> Vec<u64> {
-    if values.is_empty() {
-        values.push(0);
+impl Held {
+    fn new(driver: &Driver, holding: &Holding) -> Result<Self, DecodeError> {
+        let upload = |values| driver.upload_padded::<u32>(values);
+        Ok(Self {
+            states: upload(&holding.states)?,
+            edge_tokens: upload(&holding.edge_tokens)?,
+            edge_targets: upload(&holding.edge_targets)?,
+            columns: upload(&holding.columns)?,
+            programs: upload(&holding.programs)?,
+            blocked: upload(&holding.blocked)?,
+            lists: upload(&holding.lists)?,
+        })
     }
-    values
+
+    fn guide(&self, guide: Guide) -> Guide {
+        Guide {
+            states: self.states.pointer(),
+            edge_tokens: self.edge_tokens.pointer(),
+            edge_targets: self.edge_targets.pointer(),
+            columns: self.columns.pointer(),
+            programs: self.programs.pointer(),
+            blocked: self.blocked.pointer(),
+            lists: self.lists.pointer(),
+            ..guide
+        }
+    }
 }

@@ -4,7 +4,7 @@ use candle_core::{CudaDevice, DType, Device, Tensor};
 
 use super::{
     driver::{Buffer, Driver, Kernel, Pointer, Product},
-    layout::Rows,
+    layout::{Guide, Rows, Sampling},
 };
 use crate::decode::{
     DecodeError,
@@ -87,6 +87,8 @@ struct Work {
 pub(super) struct Head {
     rows: Pointer,
     logits: Buffer<u8>,
+    /// For how many tokens.
+    count: usize,
     /// How many logits.
     pub(super) width: usize,
     /// From one row of logits to the next: a multiple of 16 bytes.
@@ -96,6 +98,26 @@ pub(super) struct Head {
 
 /// The kernels read 16 bytes at once.
 const ALIGNED: usize = 8;
+
+/// Whether the kernels have the sizes of this model.
+pub(super) fn check(config: &ModelConfig) -> Result<(), DecodeError> {
+    let &ModelConfig { hidden, head_dim, intermediate, heads, kv_heads, .. } = config;
+    let refuse = |what| Err(DecodeError::Sizes { what });
+    if hidden % ALIGNED != 0 || intermediate % ALIGNED != 0 {
+        return refuse(format!(
+            "hidden and feed-forward sizes of {hidden} and {intermediate}, only multiples of {ALIGNED}"
+        ));
+    }
+    if !(ALIGNED..=256).contains(&head_dim) || !head_dim.is_power_of_two() {
+        return refuse(format!("heads of {head_dim} numbers, only of {ALIGNED}, 16, 32, … 256"));
+    }
+    // Without tensor cores, each warp of `attention` keeps the queries that share a head of keys in shared memory.
+    let group = heads / kv_heads;
+    if group > 8 && WARPS * group * (head_dim + 2) * size_of::<f32>() > SHARED {
+        return refuse(format!("{group} heads of {head_dim} numbers to one of keys and values"));
+    }
+    Ok(())
+}
 
 impl Trunk {
     /// A model with the cells of `slots` rows of `context` tokens, and room for passes of `room` tokens.
@@ -107,17 +129,6 @@ impl Trunk {
         room: usize,
     ) -> Result<Self, DecodeError> {
         let (device, dtype) = (weights.device().clone(), weights.dtype());
-        let sizes = [config.hidden, config.head_dim, config.intermediate];
-        let lanes = config.head_dim / ALIGNED;
-        if sizes.iter().any(|size| size % ALIGNED != 0) || !lanes.is_power_of_two() || lanes > 32 {
-            return Err(DecodeError::Gpu {
-                doing: "placing the model",
-                reason: format!(
-                    "hidden, head and feed-forward sizes must be multiples of {ALIGNED}, heads 8, 16, 32, … 256 wide, \
-                     but they are {sizes:?}"
-                ),
-            });
-        }
         let driver = Driver::new(cuda(&device)?, SOURCE, &definitions(config, dtype))?;
         let mut tensors = Tensors::take(config, &mut weights)?;
         if folds(dtype) {
@@ -133,7 +144,7 @@ impl Trunk {
         let bytes = |count: usize| driver.zeros::<u8>(count * dtype.size_in_bytes());
         let heads = config.heads * config.head_dim;
         // The queries that a block of `attention` takes at most.
-        let queries = (config.heads / config.kv_heads).max(8);
+        let queries = (config.heads / config.kv_heads).max(QUERIES_AT_ONCE);
         let work = Work {
             stream: bytes(room * config.hidden)?,
             normed: bytes(room * config.hidden)?,
@@ -192,7 +203,7 @@ impl Trunk {
     ) -> Result<Head, DecodeError> {
         let stride = width.next_multiple_of(ALIGNED);
         let logits = self.driver.zeros(count * stride * self.dtype.size_in_bytes())?;
-        Ok(Head { rows, logits, width, stride, _own: own })
+        Ok(Head { rows, logits, count, width, stride, _own: own })
     }
 
     /// The rows of these ids, for up to `count` tokens.
@@ -264,7 +275,7 @@ impl Trunk {
                 .with(attended)
                 .with(work.parts.pointer())
                 .with(work.done.pointer())
-                .over([room * kv_heads, parts], ATTENTION_THREADS)?;
+                .over([room * kv_heads, parts], WARPS * 32)?;
             let sizes = [hidden, heads * head_dim];
             driver.multiply(product("gemm_output", sizes, attended, layer.output, stream))?;
             if let Some(bias) = layer.output_bias {
@@ -283,6 +294,11 @@ impl Trunk {
 
     /// The logits behind the first so many wanted tokens.
     pub(super) fn tell(&self, rows: Rows, count: usize, head: &Head) -> Result<Pointer, DecodeError> {
+        if count > head.count {
+            let reason =
+                format!("logits of {count} tokens are more than the {} that there is room for", head.count);
+            return Err(DecodeError::Gpu { doing: "computing logits", reason });
+        }
         let Self { driver, kernels, work, config, dtype, .. } = self;
         let (wanted, logits) = (work.wanted.pointer(), head.logits.pointer());
         let norm = driver.launch(&kernels.norm_wanted).with(rows).with(work.stream.pointer());
@@ -317,10 +333,14 @@ impl Trunk {
 }
 
 const HEADS_A_BLOCK: usize = 8;
-const ATTENTION_THREADS: usize = 128;
+const WARPS: usize = 4;
+/// What the tables of a block may take without being asked for.
+const SHARED: usize = 48 << 10;
 /// Cells that a block of `attention` takes at most, and the tokens of a pass up to which there are more blocks than one
 /// for a token's cells: more tokens fill the GPU as they are.
 const PART: usize = 256;
+/// What a tensor core takes.
+const QUERIES_AT_ONCE: usize = 8;
 const MOST_PARTED: usize = 320;
 
 impl Layer {
@@ -384,6 +404,12 @@ fn definitions(config: &ModelConfig, dtype: DType) -> Vec<(&'static str, String)
         ("QK_NORM", u32::from(config.family == Family::Qwen3).to_string()),
         ("QKV_BIAS", u32::from(config.qkv_bias).to_string()),
         ("FOLDED", u32::from(folds(dtype)).to_string()),
+        ("WARPS", WARPS.to_string()),
+        ("PART", PART.to_string()),
+        ("QUERIES_AT_ONCE", QUERIES_AT_ONCE.to_string()),
+        ("SIZE_OF_ROWS", size_of::<Rows>().to_string()),
+        ("SIZE_OF_GUIDE", size_of::<Guide>().to_string()),
+        ("SIZE_OF_SAMPLING", size_of::<Sampling>().to_string()),
     ]
 }
 
