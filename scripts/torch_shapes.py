@@ -7,12 +7,13 @@
 A folder holds config.json, model.safetensors (bf16) and logits.safetensors: `tokens`, two texts of TEXT tokens, and `logits_16`,
 every 16th of those behind every token as `transformers` computes them in f32 from the same weights; `long`, one of LONG tokens,
 and `long_16`, the same behind its last 16 tokens. Needs torch with CUDA and transformers;
-no network. Timing decodes greedily with a static cache of CONTEXT positions, compiled, as `transformers` does itself.
+no network. Timing decodes greedily over a static cache of `--context` positions.
 """
 
 import argparse
 import json
 import pathlib
+import statistics
 import time
 
 import torch
@@ -20,8 +21,7 @@ from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 from transformers import StaticCache
 
-CONTEXT = 1024
-TEXT, LONG = 96, 700
+TEXT, LONG, PROMPT = 96, 700, 64
 
 
 def rope(theta, **more):
@@ -62,25 +62,61 @@ def make(folder, name, seed):
     return model
 
 
-def timed(model, batch, steps=192):
-    """Milliseconds of a compiled decoding step at a static cache."""
-    config = model.config
-    cache = StaticCache(config=config, max_batch_size=batch, max_cache_len=CONTEXT, device="cuda", dtype=torch.bfloat16)
-    ids = torch.randint(0, config.vocab_size, (batch, 64), device="cuda")
+def timed(model, batch, context):
+    """Milliseconds of a greedy decoding step over a static cache: compiled as `transformers` compiles it, and compiled and
+    recorded as one CUDA graph, with what the compiler had to leave out."""
+    counters = torch._dynamo.utils.counters
+    counters.clear()
     with torch.no_grad():
-        position = torch.arange(64, device="cuda")
-        model(ids, past_key_values=cache, cache_position=position, use_cache=True)
-        step = torch.compile(model.forward, mode="reduce-overhead", fullgraph=False)
-        token, position = ids[:, -1:].clone(), position[-1:] + 1
-        for phase in (24, steps):
-            torch.cuda.synchronize()
-            begun = time.perf_counter()
-            for _ in range(phase):
-                logits = step(token, past_key_values=cache, cache_position=position, use_cache=True).logits
-                token = logits[:, -1].argmax(-1, keepdim=True).clone()
-                position = position + 1
-            torch.cuda.synchronize()
-        return (time.perf_counter() - begun) * 1000 / steps
+        token, cache = filled(model, batch, context)
+        step = torch.compile(model.forward, mode="reduce-overhead", fullgraph=True)
+
+        def compiled():
+            torch.compiler.cudagraph_mark_step_begin()
+            logits = step(token, past_key_values=cache, use_cache=True).logits
+            token.copy_(logits[:, -1].argmax(-1, keepdim=True))
+
+        reduced = median_of(compiled)
+        told = {"graph_breaks": sum(counters["graph_break"].values()), "cudagraph_skips": counters["inductor"]["cudagraph_skips"]}
+
+        token, cache = filled(model, batch, context)
+        step = torch.compile(model.forward, fullgraph=True)
+
+        def plain():
+            logits = step(token, past_key_values=cache, use_cache=True).logits
+            token.copy_(logits[:, -1].argmax(-1, keepdim=True))
+
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(8):
+                plain()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            plain()
+        return {"ms_per_step": reduced, **told, "recorded_ms_per_step": median_of(graph.replay)}
+
+
+def filled(model, batch, context):
+    """A token for each row, and a static cache with PROMPT tokens before it."""
+    cache = StaticCache(config=model.config, max_batch_size=batch, max_cache_len=context, device="cuda", dtype=torch.bfloat16)
+    ids = torch.randint(0, model.config.vocab_size, (batch, PROMPT), device="cuda")
+    model(ids, past_key_values=cache, use_cache=True)
+    return ids[:, -1:].clone(), cache
+
+
+def median_of(step, runs=5, steps=48):
+    """Of several runs behind one to warm up."""
+    times = []
+    for _ in range(1 + runs):
+        torch.cuda.synchronize()
+        begun = time.perf_counter()
+        for _ in range(steps):
+            step()
+        torch.cuda.synchronize()
+        times.append((time.perf_counter() - begun) * 1000 / steps)
+    return round(statistics.median(times[1:]), 3)
 
 
 def main():
@@ -88,14 +124,17 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--time", type=int, metavar="BATCH")
+    parser.add_argument("--context", type=int, default=1024, metavar="POSITIONS")
     args = parser.parse_intermixed_args()
+    if unknown := set(args.names) - set(SHAPES):
+        parser.error(f"no shape is called {', '.join(sorted(unknown))}: there are {', '.join(SHAPES)}")
     for seed, name in enumerate(SHAPES):
         if args.names and name not in args.names:
             continue
         model = make(args.folder, name, seed)
         line = {"name": name, "parameters": sum(weight.numel() for weight in model.parameters())}
         if args.time:
-            line |= {"batch": args.time, "ms_per_step": round(timed(model, args.time), 3)}
+            line |= {"batch": args.time, "context": args.context} | timed(model, args.time, args.context)
         print(json.dumps(line), flush=True)
         del model
         torch.cuda.empty_cache()

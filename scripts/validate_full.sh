@@ -1,12 +1,15 @@
 #!/bin/sh
-# Exact strategies against every model and the four ways of sampling: one JSON object a run on standard output; stops at
-# the first fault. The first argument is the number of rows, the others are model folders to try too (models/tiny, say).
-# DEVICE=cuda:0 for models on a GPU.
+# Exact strategies against every model and the four ways of sampling: JSON objects, one behind the other, on standard output;
+# stops at the first fault. The first argument is the number of rows, the others are model folders to try too (models/tiny, say).
+# TPLC names the program; DEVICE=cuda:0 for models on a GPU.
 set -eu
 rows=${1:-10000}
 [ $# -gt 0 ] && shift
 tplc=${TPLC:-target/release/tplc}
 tokenizer=${TOKENIZER:-models/tiny}
+for folder in "$@"; do
+    [ -d "$folder" ] || { echo "there is no folder $folder" >&2; exit 2; }
+done
 for model in random anything brackets letters endless end "$@"; do
     own="--tokenizer $tokenizer"
     [ -d "$model" ] && own=
