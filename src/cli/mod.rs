@@ -24,6 +24,8 @@ mod validate;
 #[cfg(feature = "validate")]
 mod validate_model;
 #[cfg(feature = "validate")]
+mod validate_report;
+#[cfg(feature = "validate")]
 mod validate_subjects;
 
 use std::{ffi::OsString, io::Write, process::ExitCode};

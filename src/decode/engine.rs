@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{
-    DecodeError, LanguageModel, Packed, Wanted,
+    DecodeError, LanguageModel, Logits, Packed, Wanted,
     guide::{Columns, Guide},
     sampler::{Candidate, Draw, Sampler},
     watch::Watch,
@@ -81,6 +81,13 @@ pub(super) struct Row {
     chosen: Option<TokenId>,
 }
 
+/// A place for a row, and what it may choose from.
+#[derive(Default)]
+struct Slot {
+    row: Option<Row>,
+    candidates: Vec<Candidate>,
+}
+
 /// Decodes jobs.
 pub(super) struct Engine<'e, 'r> {
     pub(super) model: &'e mut dyn LanguageModel,
@@ -97,36 +104,21 @@ impl Engine<'_, '_> {
         mut finished: impl FnMut(),
     ) -> Result<Decoded, DecodeError> {
         let mut waiting = jobs.into_iter();
-        let mut slots: Vec<Option<Row>> = Vec::new();
-        slots.resize_with(self.model.slots(), || None);
+        let mut slots = Vec::new();
+        slots.resize_with(self.model.slots(), Slot::default);
         let mut decoded = Decoded::default();
         let mut packed = Packed::default();
-        let (mut due, mut again) = (Vec::new(), Vec::new());
-        let mut candidates: Vec<Vec<Candidate>> = vec![Vec::new(); slots.len()];
         loop {
             let begun = self.watch.begin();
+            let mut ended = |output| {
+                decoded.outputs.push(output);
+                finished();
+            };
             for slot in &mut slots {
-                // A text without any choice is finished before it needs its slot.
-                while slot.is_none() {
-                    let Some(job) = waiting.next() else { break };
-                    match Row::of(job)? {
-                        Seat::Row(row) => *slot = Some(*row),
-                        Seat::Finished(output) => {
-                            decoded.outputs.push(output);
-                            finished();
-                        }
-                    }
-                }
+                slot.seat(&mut waiting, &mut ended)?;
             }
-            packed.clear();
-            for (slot, row) in slots.iter_mut().enumerate() {
-                if let Some(row) = row {
-                    let drafts = row.draft.into_iter().len();
-                    row.unread.extend(row.draft);
-                    packed.push(slot, row.read, &row.unread, Wanted::Last(1 + drafts));
-                }
-            }
-            if packed.runs().is_empty() {
+            let mut due = pack(&mut slots, &mut packed);
+            if due.is_empty() {
                 break;
             }
             decoded.passes += 1;
@@ -139,50 +131,89 @@ impl Engine<'_, '_> {
             let prompts = packed.runs().iter().all(|run| run.position == 0);
             self.watch.end(begun, if prompts { SpanKind::Prefill } else { SpanKind::Forward }, args);
 
-            // Slots that choose, each with the place of its logits: once, and once more where a draft was chosen.
-            due.clear();
-            let mut place = 0;
-            for run in packed.runs() {
-                due.push((run.slot, place));
-                place += 1 + slots[run.slot].iter().filter(|row| row.draft.is_some()).count();
-            }
             while !due.is_empty() {
-                let args = SpanArgs { rows: due.len() as u32, ..args };
-                let begun = self.watch.begin();
-                for &(slot, place) in &due {
-                    if let Some(row) = &slots[slot] {
-                        row.job.guide.allow(logits.row(place), self.columns, &mut candidates[slot]);
-                    }
-                }
-                self.watch.end(begun, SpanKind::Mask, args);
-
-                let begun = self.watch.begin();
-                for &(slot, _) in &due {
-                    if let Some(row) = &mut slots[slot] {
-                        row.chosen = self.sampler.choose(&mut candidates[slot], row.draw());
-                    }
-                }
-                self.watch.end(begun, SpanKind::Sample, args);
-
-                let begun = self.watch.begin();
-                for (slot, place) in due.drain(..) {
-                    let Some(row) = &mut slots[slot] else { continue };
-                    match row.take_chosen()? {
-                        Step::Reads => {}
-                        Step::Chooses => again.push((slot, place + 1)),
-                        Step::Ends => {
-                            decoded.outputs.extend(slots[slot].take().map(|row| row.output));
-                            finished();
-                        }
-                    }
-                }
-                std::mem::swap(&mut due, &mut again);
-                self.watch.end(begun, SpanKind::Matcher, args);
+                due = self.choose(&due, &logits, &mut slots, args, &mut ended)?;
             }
         }
         decoded.outputs.sort_by_key(|output| output.row);
         Ok(decoded)
     }
+
+    /// Lets slots choose by the logits at their places, and moves their rows on. Tells which choose again: those that have read
+    /// what they chose, a draft, with the place behind it.
+    fn choose(
+        &mut self,
+        due: &[(usize, usize)],
+        logits: &Logits,
+        slots: &mut [Slot],
+        args: SpanArgs,
+        mut ended: impl FnMut(Output),
+    ) -> Result<Vec<(usize, usize)>, DecodeError> {
+        let args = SpanArgs { rows: due.len() as u32, ..args };
+        let begun = self.watch.begin();
+        for &(slot, place) in due {
+            let Slot { row, candidates } = &mut slots[slot];
+            if let Some(row) = row {
+                row.job.guide.allow(logits.row(place), self.columns, candidates);
+            }
+        }
+        self.watch.end(begun, SpanKind::Mask, args);
+
+        let begun = self.watch.begin();
+        for &(slot, _) in due {
+            let Slot { row, candidates } = &mut slots[slot];
+            if let Some(row) = row {
+                row.chosen = self.sampler.choose(candidates, row.draw());
+            }
+        }
+        self.watch.end(begun, SpanKind::Sample, args);
+
+        let begun = self.watch.begin();
+        let mut again = Vec::new();
+        for &(slot, place) in due {
+            let Some(row) = &mut slots[slot].row else { continue };
+            match row.take_chosen()? {
+                Step::Reads => {}
+                Step::Chooses => again.push((slot, place + 1)),
+                Step::Ends => slots[slot].row.take().into_iter().for_each(|row| ended(row.output)),
+            }
+        }
+        self.watch.end(begun, SpanKind::Matcher, args);
+        Ok(again)
+    }
+}
+
+impl Slot {
+    /// Takes the next job that needs the model, if it is empty: a text without any choice is finished before it has a slot.
+    fn seat(
+        &mut self,
+        waiting: &mut impl Iterator<Item = Job>,
+        mut ended: impl FnMut(Output),
+    ) -> Result<(), DecodeError> {
+        while self.row.is_none() {
+            let Some(job) = waiting.next() else { break };
+            match Row::of(job)? {
+                Seat::Row(row) => self.row = Some(*row),
+                Seat::Finished(output) => ended(output),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Packs what the rows have not read, drafts behind it. Tells the slots that choose, each with the place of its logits.
+fn pack(slots: &mut [Slot], packed: &mut Packed) -> Vec<(usize, usize)> {
+    packed.clear();
+    let (mut due, mut place) = (Vec::new(), 0);
+    for (slot, Slot { row, .. }) in slots.iter_mut().enumerate() {
+        let Some(row) = row else { continue };
+        let wanted = 1 + row.draft.into_iter().len();
+        row.unread.extend(row.draft);
+        packed.push(slot, row.read, &row.unread, Wanted::Last(wanted));
+        due.push((slot, place));
+        place += wanted;
+    }
+    due
 }
 
 /// What a row does next.
