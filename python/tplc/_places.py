@@ -5,7 +5,7 @@ A place is a state and how many numbers are complete (see `tplc.Tables`). A row 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -141,10 +141,19 @@ class Guide:
         return root_of(self.roots, place.number)
 
 
-def templates_of(artifact: Artifact, smiles: Sequence[str]) -> list[Template]:
-    """The template of each SMILES; equal ones are made once."""
+def molecules_of(smiles: Iterable[str]) -> list[str]:
+    """The SMILES of a batch."""
     if isinstance(smiles, str):
         raise TypeError(f"smiles is one text, {smiles!r}: give a list of them, one for each prompt")
+    molecules = list(smiles)
+    if not molecules:
+        raise ValueError("smiles has no molecule: give one for each prompt")
+    return molecules
+
+
+def templates_of(artifact: Artifact, smiles: Iterable[str]) -> list[Template]:
+    """The template of each SMILES; equal ones are made once."""
+    smiles = molecules_of(smiles)
     try:
         made = {text: artifact.template(text) for text in dict.fromkeys(smiles)}
     except UnknownLiteralError as error:
@@ -156,6 +165,8 @@ def templates_of(artifact: Artifact, smiles: Sequence[str]) -> list[Template]:
 
 def end_of(artifact: Artifact, eos_token_id: int | None) -> int | None:
     """The token that ends a text: the artifact's own, or this where it has none."""
+    if not isinstance(artifact, Artifact):
+        raise TypeError(f"artifact is {artifact!r}: give an Artifact, such as tplc.Artifact.open gives of a path")
     if artifact.eos is not None and eos_token_id not in (None, artifact.eos):
         raise ValueError(
             f"eos_token_id is {eos_token_id}, and the texts of the artifact end with {artifact.eos}: "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from tplc._places import DONE, Guide, Place, end_of, keep_only, templates_of
+from tplc._places import DONE, Guide, Place, end_of, keep_only, molecules_of, templates_of
 from tplc._tplc import Artifact, Matcher, MatcherError
 
 
@@ -18,11 +18,14 @@ class TemplateLogitsProcessor(LogitsProcessor):
     """Holds each text of a batch to the template of its molecule.
 
     >>> processor = TemplateLogitsProcessor(artifact, smiles)
-    >>> model.generate(**prompts, logits_processor=[processor], max_new_tokens=processor.max_new_tokens)
+    >>> more = {"max_new_tokens": processor.max_new_tokens, "eos_token_id": processor.eos_token_id}
+    >>> model.generate(**prompts, logits_processor=[processor], **more)
 
     `smiles` has one SMILES for each prompt of the batch, in order. Prompts may be of any length and padded on the left;
-    sampling, beams and several sequences for each prompt work as ever. A row that is finished may only say its end again
-    (`generate` pads it). Where a row stands is followed on the device of the scores, so a step waits for nothing.
+    sampling, beams and several sequences for each prompt work as ever (rows of a molecule whose prompts differ are refused,
+    where `generate` has ids and no embeddings of them). A row that is finished may only say its end again, up to the limit
+    where `generate` is not told which token that is. Where a row stands is followed on the device of the scores, so a step
+    waits for nothing.
 
     A token that a template does not allow (another processor or a forced token of `generate` is in the way) ends no text:
     such a row says some id that is no end. Once all rows of a prompt have gone astray, a call raises `MatcherError`: the next
@@ -38,27 +41,28 @@ class TemplateLogitsProcessor(LogitsProcessor):
 
     supports_continuous_batching = False
 
-    def __init__(self, artifact: Artifact, smiles: Sequence[str], *, eos_token_id: int | None = None) -> None:
+    def __init__(self, artifact: Artifact, smiles: Iterable[str], *, eos_token_id: int | None = None) -> None:
         """`eos_token_id` ends the texts of an artifact that was built without such a token."""
         end = end_of(artifact, eos_token_id)
         if end is None:
             raise ValueError("the artifact ends its texts with no token: give eos_token_id, or build it with eos=")
-        self.artifact, self.smiles, self.eos_token_id = artifact, list(smiles), end
-        self.templates = templates_of(artifact, smiles)
+        self.artifact, self.smiles, self.eos_token_id = artifact, molecules_of(smiles), end
+        self.templates = templates_of(artifact, self.smiles)
         self.reset()
 
     @property
     def max_new_tokens(self) -> int:
         """The most tokens that a text can have: with as many, `generate` cuts none off."""
-        return max(template.tokens[1] for template in self.templates) + 1
+        return max(template.tokens[1] for template in self.templates) + (self.artifact.eos is None)
 
     def reset(self) -> None:
         """Forgets all rows: what comes next is a prompt."""
         self._seen: Tensor | None = None
 
-    def check(self, sequences: Tensor) -> None:
+    def check(self, outputs: Any) -> None:
         """Raises `MatcherError` where a text that `generate` returned, behind its prompt, is neither a text of its template
         nor the beginning of one."""
+        sequences: Tensor = getattr(outputs, "sequences", outputs)
         if self._seen is None or len(sequences) % len(self.templates):
             raise ValueError(f"{len(sequences)} sequences: give those of the generate that this processor was used in")
         for row, ids in enumerate(sequences[:, self._prompt :].tolist()):
@@ -99,6 +103,9 @@ class TemplateLogitsProcessor(LogitsProcessor):
     def _begin(self, ids: Tensor, prompt: int) -> None:
         """Goes to the start of the texts behind prompts of this length, and on to the end of `ids`."""
         each = len(ids) // len(self.templates)
+        prompts = ids[:, :prompt].view(len(self.templates), each, prompt)
+        if each > 1 and not torch.equal(prompts, prompts[:, :1].expand_as(prompts)):
+            raise ValueError(f"other prompts than {len(self.templates)} for as many molecules: give one SMILES for each prompt")
         self._guide = Guide([template for template in self.templates for _ in range(each)], ids.device)
         self._place, self._prompt, self._refusals = self._guide.start(), prompt, Refusals(each, ids.device)
         self._first = torch.arange(0, len(ids), each, device=ids.device)[:, None]

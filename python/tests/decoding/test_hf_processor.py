@@ -1,6 +1,8 @@
 """`TemplateLogitsProcessor` under `generate` of transformers, with the tiny model on the CPU."""
 
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -316,7 +318,7 @@ def test_where_beams_came_from_is_found_in_little_space(torch, artifact):
             return made
 
     processor = TemplateLogitsProcessor(artifact, SMILES[:2])
-    ids = torch.randint(5, 9, (64, 900))
+    ids = torch.randint(5, 9, (2, 900)).repeat_interleave(32, 0)
     scores = torch.zeros(64, artifact.logits_width)
     processor(ids, scores)
     order = torch.cat((torch.randperm(32), 32 + torch.randint(32, (32,))))
@@ -326,7 +328,44 @@ def test_where_beams_came_from_is_found_in_little_space(torch, artifact):
     assert kept.isfinite().any(1).all()
 
 
+def test_the_most_tokens_are_those_of_the_longest_text(tokenizer, artifact):
+    endless = tplc.compile(SMILES, tokenizer, number_format="trimmed4", tags="conformer", eos=None)
+    most = max(artifact.template(smiles).tokens[1] for smiles in SMILES)
+    for one in (artifact, endless):
+        assert TemplateLogitsProcessor(one, SMILES, eos_token_id=artifact.eos).max_new_tokens == most
+
+
+def test_fewer_molecules_than_prompts_are_refused(torch, model, artifact, prompts):
+    """Though their number is a divisor, as with several sequences for each prompt."""
+    with pytest.raises(ValueError, match="other prompts than 2"):
+        held(model, prompts(SMILES[:4]), artifact, SMILES[:2])
+
+
+def test_molecules_come_from_anything_and_outputs_as_anything(torch, model, artifact, prompts):
+    few = SMILES[:2]
+    processor = TemplateLogitsProcessor(artifact, (smiles for smiles in few))
+    more = {"do_sample": False, "max_new_tokens": processor.max_new_tokens, "return_dict_in_generate": True}
+    outputs = model.generate(**prompts(few), logits_processor=[processor], **more)
+    assert torch.equal(outputs.sequences, held(model, prompts(few), artifact, few))
+    processor.check(outputs)
+    outputs.sequences[0, prompts(few)["input_ids"].shape[1] + 3] = 9
+    with pytest.raises(tplc.MatcherError, match="row 0 says token 9"):
+        processor.check(outputs)
+
+
+def test_without_torch_what_is_missing_is_told():
+    """In a process of its own, which has imported nothing yet."""
+    for absent, shown in [("torch", "tplc.hf needs torch and transformers: pip install 'tplc[hf]'"), ("tplc._tplc", "tplc._tplc")]:
+        script = f"import sys; sys.modules[{absent!r}] = None; import tplc.hf"
+        ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert ran.returncode != 0 and shown in ran.stderr.splitlines()[-1]
+
+
 def test_arguments_that_make_no_sense_are_refused(artifact):
+    with pytest.raises(ValueError, match="smiles has no molecule"):
+        TemplateLogitsProcessor(artifact, [])
+    with pytest.raises(TypeError, match=r"artifact is 'tiny.tplc': give an Artifact, such as tplc.Artifact.open gives"):
+        TemplateLogitsProcessor("tiny.tplc", ["O"])
     with pytest.raises(TypeError, match="smiles is one text, 'CC'"):
         TemplateLogitsProcessor(artifact, "CC")
     with pytest.raises(ValueError, match="eos_token_id is 7, and the texts of the artifact end with"):
