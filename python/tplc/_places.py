@@ -100,7 +100,7 @@ class DeviceTables:
 def roots_behind(template: Template) -> Tensor:
     """The root of what follows each number of a template: a separator, or the literal behind its atom. One entry more than
     there are numbers, for finished texts."""
-    roots = torch.full((3 * template.atoms + 1,), template.tables.separator)
+    roots = torch.full((3 * template.atoms + 1,), template.tables.separator, device="cpu")
     roots[2::3] = torch.from_numpy(template.roots[1:].astype(np.int64))
     return roots
 

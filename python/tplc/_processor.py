@@ -94,10 +94,10 @@ class TemplateLogitsProcessor(LogitsProcessor):
         elif length == seen.shape[1] + 1:
             place, found = self._parents(ids, seen)
             self._advance(place, ids[:, -1], ~found, length - 1 - self._prompt)
+        elif length <= seen.shape[1] and torch.equal(ids[:, :-1], seen[:, : length - 1]):
+            self._step_back(ids, length - 1 - self._prompt)
         else:
-            # Assisted decoding takes tokens back, and puts another in the place of the last.
-            back = length <= seen.shape[1] and torch.equal(ids[:, :-1], seen[:, : length - 1])
-            self._begin(ids, self._prompt if back else length)
+            self._begin(ids, length)
         self._seen = ids
 
     def _begin(self, ids: Tensor, prompt: int) -> None:
@@ -109,8 +109,18 @@ class TemplateLogitsProcessor(LogitsProcessor):
         self._guide = Guide([template for template in self.templates for _ in range(each)], ids.device)
         self._place, self._prompt, self._refusals = self._guide.start(), prompt, Refusals(each, ids.device)
         self._first = torch.arange(0, len(ids), each, device=ids.device)[:, None]
+        self._places: list[Place] = []
         for position, token in enumerate(ids[:, prompt:].unbind(1)):
             self._advance(self._place, token, torch.zeros_like(token, dtype=torch.bool), position)
+
+    def _step_back(self, ids: Tensor, position: int) -> None:
+        """Goes on from the place before a position, where assisted decoding takes tokens back and puts another in the place of
+        the last. Beams have changed rows since, and go through their texts again."""
+        if len(ids) > len(self.templates):
+            self._begin(ids, self._prompt)
+        else:
+            token = ids[:, -1]
+            self._advance(self._places[position], token, torch.zeros_like(token, dtype=torch.bool), position)
 
     def _parents(self, ids: Tensor, seen: Tensor) -> tuple[Place, Tensor]:
         """The place of the row of the last call that each row goes on from, and whether there is one: one with the same ids.
@@ -125,6 +135,7 @@ class TemplateLogitsProcessor(LogitsProcessor):
         return Place(self._place.state[parent], self._place.number[parent]), (ids[:, :-1] == seen[parent]).all(1)
 
     def _advance(self, place: Place, token: Tensor, lost: Tensor, position: int) -> None:
+        self._places[position:] = [place]
         place, refused = self._guide.behind(place, token)
         self._place = Place(place.state.masked_fill(refused, self._guide.tables.astray), place.number)
         self._refusals.note(torch.stack((refused, lost)), token, position)
@@ -138,7 +149,7 @@ class TemplateLogitsProcessor(LogitsProcessor):
 
 @lru_cache(maxsize=8)
 def _weights(size: int, device: torch.device) -> Tensor:
-    drawn = torch.randint(-(2**63), 2**63 - 1, (size,), generator=torch.Generator().manual_seed(0))
+    drawn = torch.randint(-(2**63), 2**63 - 1, (size,), generator=torch.Generator().manual_seed(0), device="cpu")
     return drawn.to(device)
 
 
@@ -170,11 +181,11 @@ class Refusals:
         """Raises what was noted the last time, and notes this: for each row, whether its token was refused, and whether it is
         lost."""
         self._check()
-        self._noted = (told.to("cpu", non_blocking=True), token, position)
+        self._noted = (told.to("cpu", non_blocking=self._event is not None), token, position)
         if self._event is None:
             self._check()
         else:
-            self._event.record()
+            self._event.record(torch.cuda.current_stream(token.device))
 
     def _check(self) -> None:
         if self._noted is None:

@@ -14,6 +14,8 @@ from decoding.molecules import SMILES
 pytest.importorskip("transformers")
 
 import tplc
+from tplc._places import Guide
+from tplc._processor import _weights as weights
 from tplc.hf import TemplateLogitsProcessor
 
 WARM = {"do_sample": True, "temperature": 0.7, "top_p": 0.8, "top_k": 20}
@@ -167,6 +169,32 @@ def test_a_step_back_is_followed(torch, artifact):
         assert torch.equal(processor(ids[:, :length], scores), forward[length - 2])
 
 
+def test_assisted_decoding_says_the_same_in_few_steps(torch, model, artifact, prompts, monkeypatch):
+    """Each token that is tried is one step, however long the text is."""
+    smiles = SMILES[2:3]
+    steps, calls = [], []
+    behind, call = Guide.behind, TemplateLogitsProcessor.__call__
+    monkeypatch.setattr(Guide, "behind", lambda *args: steps.append(1) or behind(*args))
+    monkeypatch.setattr(TemplateLogitsProcessor, "__call__", lambda *args: calls.append(1) or call(*args))
+    expected = held(model, prompts(smiles), artifact, smiles)
+    assert len(steps) < len(calls)
+    for more in ({"prompt_lookup_num_tokens": 3}, {"assistant_model": model}):
+        steps.clear(), calls.clear()
+        assert torch.equal(held(model, prompts(smiles), artifact, smiles, **more), expected)
+        assert len(steps) < len(calls)
+
+
+def test_a_default_device_is_left_alone(torch, artifact):
+    """As one may be set where models are made."""
+    processor = TemplateLogitsProcessor(artifact, SMILES[:1])
+    ids = torch.full((2, 3), 7)
+    weights.cache_clear()
+    with torch.device("meta"):
+        for more in ([], [304]):
+            ids = torch.cat((ids, torch.tensor([more, more], dtype=torch.long, device="cpu")), 1)
+            assert processor(ids, torch.zeros(2, artifact.logits_width, device="cpu")).isfinite().any(1).all()
+
+
 def test_what_is_refused_is_told(torch, model, artifact, prompts):
     made = prompts(SMILES[:2])
     with pytest.raises(ValueError, match="2 rows for 3 molecules"):
@@ -234,7 +262,7 @@ def look(request, monkeypatch):
     from tplc._processor import Refusals
 
     class Event:
-        def record(self): ...
+        def record(self, stream): ...
         def synchronize(self): ...
 
     begin = Refusals.__init__
@@ -244,6 +272,7 @@ def look(request, monkeypatch):
         self._event = Event()
 
     if request.param == "one call later":
+        monkeypatch.setattr("torch.cuda.current_stream", lambda device: None)
         monkeypatch.setattr(Refusals, "__init__", later)
 
 
