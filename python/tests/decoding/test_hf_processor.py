@@ -15,7 +15,8 @@ pytest.importorskip("transformers")
 
 import tplc
 from tplc._places import Guide
-from tplc._processor import _weights as weights
+from tplc._processor import LOOK_EVERY
+from tplc._rows import _weights as weights
 from tplc.hf import TemplateLogitsProcessor
 
 WARM = {"do_sample": True, "temperature": 0.7, "top_p": 0.8, "top_k": 20}
@@ -213,7 +214,7 @@ def test_what_is_refused_is_told(torch, model, artifact, prompts):
 
 
 @pytest.mark.parametrize("beams", [{}, {"num_beams": 2}])
-def test_prompts_of_another_generate(torch, model, artifact, beams):
+def test_prompts_of_another_generate(torch, model, artifact, look, beams):
     """Without `reset`: right where the lengths tell, an error where they do not; behind it always right."""
     smiles = SMILES[1:2]
     short = torch.full((1, 5), 304)
@@ -256,24 +257,10 @@ class Forcing:
         return scores
 
 
-@pytest.fixture(params=["at once", "one call later"])
+@pytest.fixture(params=[1, 16])
 def look(request, monkeypatch):
-    """When a refusal is looked at: as on the CPU, or as on a GPU."""
-    from tplc._processor import Refusals
-
-    class Event:
-        def record(self, stream): ...
-        def synchronize(self): ...
-
-    begin = Refusals.__init__
-
-    def later(self, each, device):
-        begin(self, each, device)
-        self._event = Event()
-
-    if request.param == "one call later":
-        monkeypatch.setattr("torch.cuda.current_stream", lambda device: None)
-        monkeypatch.setattr(Refusals, "__init__", later)
+    """How often it is looked whether a text went astray: as on the CPU, or as on a GPU."""
+    monkeypatch.setitem(LOOK_EVERY, "cpu", request.param)
 
 
 @pytest.mark.parametrize("rows", [1, 2])
