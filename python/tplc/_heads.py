@@ -45,9 +45,9 @@ class Heads:
         # Any state of a mask row has its ids.
         rows, example = np.unique(tables.mask_row, return_index=True)
         lengths = self.counts[example + 1]
-        places = np.arange(max(int(lengths.max()), 1))
-        places = np.where(places < lengths[:, None], places, 0) + tables.first_edge[example][:, None]
-        lists = tables.edge_tokens[np.minimum(places, len(tables.edge_tokens) - 1)]
+        column = np.arange(max(int(lengths.max()), 1))
+        at = np.where(column < lengths[:, None], column, 0) + tables.first_edge[example][:, None]
+        lists = tables.edge_tokens[np.minimum(at, len(tables.edge_tokens) - 1)]
         astray = tables.alphabet[0]
         others = np.repeat([[astray], [astray if end is None else end]], lists.shape[1], axis=1)
         list_of = np.append([0, 1], np.searchsorted(rows, tables.mask_row[1:]) + 2)

@@ -75,7 +75,7 @@ class BeamRows(Rows):
     def __init__(self, guide: Guide, ids: Tensor, each: int) -> None:
         super().__init__(guide, ids)
         self.shape = self.rows // each, each
-        prompts = ids.view(*self.shape, self.length)
+        prompts = ids.reshape(*self.shape, self.length)
         if not torch.equal(prompts, prompts[:, :1].expand_as(prompts)):
             raise ValueError(f"other prompts than {self.shape[0]} for as many molecules: give one SMILES for each prompt")
         self.sums = (ids * weights(self.length, ids.device)).sum(1)

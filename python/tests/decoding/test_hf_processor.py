@@ -14,6 +14,7 @@ from decoding.molecules import SMILES
 pytest.importorskip("transformers")
 
 import tplc
+import tplc.hf
 from tplc._places import Guide
 from tplc._processor import LOOK_EVERY
 from tplc._rows import _weights as weights
@@ -363,6 +364,7 @@ def test_molecules_come_from_anything_and_outputs_as_anything(torch, model, arti
     more = {"do_sample": False, "max_new_tokens": processor.max_new_tokens, "return_dict_in_generate": True}
     outputs = model.generate(**prompts(few), logits_processor=[processor], **more)
     assert torch.equal(outputs.sequences, held(model, prompts(few), artifact, few))
+    assert torch.equal(tplc.hf.generate(model, prompts(few), artifact, map(str, few)), outputs.sequences)
     processor.check(outputs)
     outputs.sequences[0, prompts(few)["input_ids"].shape[1] + 3] = 9
     with pytest.raises(tplc.MatcherError, match="row 0 says token 9"):
@@ -377,11 +379,12 @@ def test_without_torch_what_is_missing_is_told():
         assert ran.returncode != 0 and shown in ran.stderr.splitlines()[-1]
 
 
-def test_arguments_that_make_no_sense_are_refused(artifact):
-    with pytest.raises(ValueError, match="smiles has no molecule"):
-        TemplateLogitsProcessor(artifact, [])
-    with pytest.raises(TypeError, match=r"artifact is 'tiny.tplc': give an Artifact, such as tplc.Artifact.open gives"):
-        TemplateLogitsProcessor("tiny.tplc", ["O"])
+def test_arguments_that_make_no_sense_are_refused(torch, artifact):
+    for make in (TemplateLogitsProcessor, lambda *given: tplc.hf.generate(None, torch.tensor([[1]]), *given)):
+        with pytest.raises(ValueError, match="smiles has no molecule"):
+            make(artifact, [])
+        with pytest.raises(TypeError, match=r"artifact is 'tiny.tplc': give an Artifact, such as tplc.Artifact.open gives"):
+            make("tiny.tplc", ["O"])
     with pytest.raises(TypeError, match="smiles is one text, 'CC'"):
         TemplateLogitsProcessor(artifact, "CC")
     with pytest.raises(ValueError, match="eos_token_id is 7, and the texts of the artifact end with"):
