@@ -2,9 +2,9 @@
 
 A state is one of `tplc.Tables` plus one: 0 is `ASTRAY`, of texts that said what they may not, and 1 is `DONE`. Neither is left.
 
-Edges are looked up at *heads*. A place has two: its own state's head, which is that state, and where a number may end, that of
-the root behind the number, which is the root's state plus `size`. What the edges of a root's head lead to is written with
-that `size` too, so where a text got to says whether a number was completed on the way.
+Edges are looked up at *heads*. A place has two: its own state's, which is that state, and where a number may end, that of the
+root behind the number, which is the root's state plus `size`; both are the same one where the other has no edges. What the edges of
+a root's head lead to is written with that `size` too, so where a text got to says whether a number was completed on the way.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Heads:
         counts = np.append(0, np.diff(tables.first_edge))
         head = np.repeat(np.arange(size), counts)
         target = tables.edge_targets.astype(np.int64) + 1
+        self.edge_heads: Int64s = np.concatenate((head, head + size))
+        self.edge_tokens: Int64s = np.tile(tables.edge_tokens.astype(np.int64), 2)
         # Whether the end completes a number matters to nobody.
-        self.edges: Int64s = np.concatenate((head, head + size))
-        self.tokens: Int64s = np.tile(tables.edge_tokens.astype(np.int64), 2)
-        self.targets: Int64s = np.concatenate((target, np.where(target == DONE, DONE, target + size)))
+        self.edge_targets: Int64s = np.concatenate((target, np.where(target == DONE, DONE, target + size)))
         self.counts: Int64s = np.tile(counts, 2)
         self.ends = np.tile(np.append(False, tables.ends_number), 2)
 
@@ -56,7 +56,7 @@ class Heads:
     def runs(self, most: int) -> tuple[Int64s, Int64s, Int64s]:
         """From each head, the tokens that come without a choice, up to so many; how many they are; and the state behind each
         count of them. A run ends where a number may end: what follows is another head's."""
-        first = np.minimum(np.searchsorted(self.edges, np.arange(2 * self.size)), len(self.edges) - 1)
+        first = np.minimum(np.searchsorted(self.edge_heads, np.arange(2 * self.size)), len(self.edge_heads) - 1)
         at = np.arange(2 * self.size)
         goes_on = (self.counts == 1) & ~self.ends
         tokens, states = np.zeros((len(at), most), np.int64), np.repeat(at[:, None], most + 1, axis=1)
@@ -64,8 +64,8 @@ class Heads:
         for step in range(most):
             goes = goes_on[at]
             lengths += goes
-            tokens[:, step] = np.where(goes, self.tokens[first[at]], 0)
-            states[:, step + 1] = at = np.where(goes, self.targets[first[at]], at)
+            tokens[:, step] = np.where(goes, self.edge_tokens[first[at]], 0)
+            states[:, step + 1] = at = np.where(goes, self.edge_targets[first[at]], at)
         return tokens, lengths, states
 
 
@@ -75,4 +75,5 @@ def roots_behind(template: Template) -> Int64s:
     tables = template.tables
     roots = np.full(3 * template.atoms + 1, tables.separator, np.int64)
     roots[2::3] = template.roots[1:]
-    return roots + 1 + (tables.states + 1)
+    size = tables.states + 1
+    return roots + 1 + size

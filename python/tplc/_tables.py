@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from tplc._heads import DONE, Heads, Int64s
+from tplc._heads import DONE, Heads
 from tplc._tplc import Tables
 
 DENSE = 1 << 23
@@ -19,10 +21,10 @@ class DenseEdges:
     """Where each token leads from each head, 0 where nowhere."""
 
     def __init__(self, heads: Heads, device: torch.device) -> None:
-        known, columns = np.unique(heads.tokens, return_inverse=True)
+        known, columns = np.unique(heads.edge_tokens, return_inverse=True)
         self.width = len(known) + 1
         targets = np.zeros((2 * heads.size, self.width), np.int64)
-        targets[heads.edges, columns] = heads.targets
+        targets[heads.edge_heads, columns] = heads.edge_targets
         targets[DONE] = DONE
         # The last entry, which is that of -1 too, is for all ids that no edge has.
         column = np.full(known[-1] + 2, len(known))
@@ -32,7 +34,7 @@ class DenseEdges:
     @staticmethod
     def entries(heads: Heads) -> int:
         """How many there would be."""
-        return 2 * heads.size * (len(np.unique(heads.tokens)) + 1)
+        return 2 * heads.size * (len(np.unique(heads.edge_tokens)) + 1)
 
     def behind(self, heads: Tensor, token: Tensor) -> Tensor:
         """Where the token of each row leads from each of its heads."""
@@ -45,8 +47,8 @@ class SparseEdges:
 
     def __init__(self, heads: Heads, device: torch.device) -> None:
         # Behind all others is an edge that nobody asks for, so that a search always ends at one.
-        self.edges = on(device, np.append(heads.edges << 32 | heads.tokens, np.iinfo(np.int64).max))
-        self.targets = on(device, np.append(heads.targets, 0))
+        self.edges = on(device, np.append(heads.edge_heads << 32 | heads.edge_tokens, np.iinfo(np.int64).max))
+        self.targets = on(device, np.append(heads.edge_targets, 0))
         self.otherwise = on(device, np.where(np.arange(2 * heads.size) == DONE, DONE, 0))
 
     def behind(self, heads: Tensor, token: Tensor) -> Tensor:
@@ -88,11 +90,12 @@ class DeviceTables:
 
 
 class ForcedRuns:
-    """What comes without a choice, up to `most` tokens of it at a time."""
+    """What comes without a choice, up to `most` tokens of it at a time, by the first head of a place: there are none behind a
+    head that is one of two. Behind `tokens[head, :count]` lies `states[head, count]`, which for a count of 0 is the place
+    itself, though written as the root that it leaves for; `decides` tells where there is a choice."""
 
     def __init__(self, tables: Tables, most: int, device: torch.device) -> None:
         heads = Heads(tables)
-        self.size = heads.size
         tokens, lengths, states = heads.runs(most)
         self.tokens, self.lengths, self.states = (on(device, array) for array in (tokens, lengths, states))
         self.decides = on(device, (lengths == 0) & (heads.counts > 0))
@@ -104,6 +107,6 @@ class ForcedRuns:
         return ForcedRuns(tables, most, device)
 
 
-def on(device: torch.device, array: Int64s | np.ndarray) -> Tensor:
+def on(device: torch.device, array: NDArray[Any]) -> Tensor:
     """A copy of an array on a device."""
     return torch.from_numpy(np.array(array)).to(device)

@@ -69,7 +69,7 @@ class _Row:
     """A held request where texts are followed on the host: its matcher, while it has one, and the ids that it has said."""
 
     def __init__(self, template: Template | None, said: list[int]) -> None:
-        self.matcher = template and Matcher(template)
+        self.matcher = None if template is None else Matcher(template)
         self.roots = [] if template is None else roots_behind(template).tolist()
         self.said = said
 
