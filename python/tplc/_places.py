@@ -21,8 +21,8 @@ class Place(NamedTuple):
 
 
 class Guide:
-    """The templates of a batch on a device, `each` rows of one after the other. `end` is what finished texts say, where the artifact has no
-    such token."""
+    """The templates of a batch on a device, `each` rows of one after the other. `end` is what finished texts say, where the
+    artifact has no such token."""
 
     def __init__(
         self, templates: Sequence[Template], device: torch.device, end: int | None = None, each: int = 1
