@@ -9,8 +9,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.generation import GenerateDecoderOnlyOutput
 
+from tplc._arguments import end_of, molecules_of, templates_of
 from tplc._decoder import Decoder, Sampling
-from tplc._places import end_of, templates_of
 from tplc._tplc import Artifact
 
 
@@ -66,7 +66,7 @@ def generate(
         raise ValueError(f"prompts have the shape {tuple(ids.shape)}: give a row of ids for each prompt")
     if mask is not None and mask.shape != ids.shape:
         raise ValueError(f"attention_mask has the shape {tuple(mask.shape)}, and prompts {tuple(ids.shape)}")
-    end = end_of(artifact, eos_token_id)
+    end, smiles = end_of(artifact, eos_token_id), molecules_of(smiles)
     if len(ids) != len(smiles):
         raise ValueError(f"{len(ids)} prompts for {len(smiles)} molecules: give one SMILES for each prompt")
     sampling = Sampling(do_sample, temperature, top_k, top_p, min_p, generator)
