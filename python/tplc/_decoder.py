@@ -10,6 +10,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from threading import get_ident
 
 import torch
 from torch import Tensor
@@ -23,9 +25,9 @@ from transformers.generation import (
 )
 
 from tplc._cells import Cells
-from tplc._head import RestrictedHead, layers_of
+from tplc._head import RestrictedHead
 from tplc._places import DONE, Guide, Place, keep_only
-from tplc._probe import asks_the_host
+from tplc._probe import asks_the_host, layers_of
 from tplc._tplc import MatcherError, Template
 
 LOOK_EVERY = 8
@@ -72,6 +74,12 @@ class Sampling:
             if self.min_p:
                 warpers.append(MinPLogitsWarper(self.min_p))
         return warpers
+
+
+@lru_cache(maxsize=32)
+def recording_stream(device: torch.device, thread: int) -> torch.cuda.Stream:
+    """Where a thread records its passes on a device. The same one each time: libraries keep room for every stream they saw."""
+    return torch.cuda.Stream(device)
 
 
 class Decoder:
@@ -123,8 +131,8 @@ class Decoder:
         records = self.can_record if graphs is None else graphs
         self._look_at(self.longest_prompt + self.run)
         self._pass(self.longest_prompt + self.run)
-        while not self._is_done():
-            self._look_at(int(self.length.max()) + look_every * self.run)
+        while longest := self._longest():
+            self._look_at(longest + look_every * self.run)
             for _ in range(look_every):
                 if self.cells.columns in recorded:
                     recorded[self.cells.columns].replay()
@@ -139,9 +147,10 @@ class Decoder:
                         records = False
                         warnings.warn(f"a pass cannot be recorded, so there are no CUDA graphs: {error}", stacklevel=3)
 
-    def _is_done(self) -> bool:
-        """Whether all rows are finished; raises where one cannot be. This waits for the device."""
-        failed, done = torch.stack((self.failed.any(), (self.state == DONE).all())).tolist()
+    def _longest(self) -> int:
+        """The tokens of the longest row that is not finished, 0 if all are; raises where one cannot be. This waits for the
+        device."""
+        failed, longest = torch.stack((self.failed.any(), (self.length * (self.state != DONE)).max())).tolist()
         if failed:
             row = int(self.failed.int().argmax())
             token, position = int(self.tokens[row, self.length[row] - 1]), int(self.length[row] - self.prompt[row]) - 1
@@ -151,7 +160,7 @@ class Decoder:
             )
             error.row, error.token, error.position = row, token, position
             raise error
-        return done
+        return longest
 
     def _look_at(self, cells: int) -> None:
         self.cells.columns = min(self._rounded(cells), self.cells.size)
@@ -161,25 +170,38 @@ class Decoder:
 
     def _record(self) -> torch.cuda.CUDAGraph:
         """A pass, recorded; nothing of it is run."""
-        graph = torch.cuda.CUDAGraph()
+        try:
+            return self._recorded()
+        except torch.OutOfMemoryError:
+            # A recording takes nothing from what the allocator keeps of earlier passes.
+            torch.cuda.empty_cache()
+            return self._recorded()
+
+    def _recorded(self) -> torch.cuda.CUDAGraph:
+        device, graph = self.tokens.device, torch.cuda.CUDAGraph()
         if self.sampling.generator is not None:
             graph.register_generator_state(self.sampling.generator)
-        # What other threads do meanwhile is theirs. A recording that fails leaves its stream behind.
-        with torch.cuda.stream(torch.cuda.current_stream(self.tokens.device)):
-            with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
+        here, aside = torch.cuda.current_stream(device), recording_stream(device, get_ident())
+        aside.wait_stream(here)
+        with torch.cuda.stream(aside):
+            # What other threads do meanwhile is theirs.
+            graph.capture_begin(pool=self.pool, capture_error_mode="thread_local")
+            try:
                 self._pass(self.run)
+            finally:
+                graph.capture_end()
+        here.wait_stream(aside)
         return graph
 
     def _pass(self, width: int) -> None:
         """Reads up to `width` tokens of each row, and chooses the next where that is due."""
         for _ in range(self.run):
             self._force(width)
-        position = self.read[:, None] + torch.arange(width, device=self.read.device)
-        self.cells.position = position
+        position = self.cells.go_to(self.read, width)
         logits = self.head(
             self.tokens.gather(1, position),
             position_ids=position.minimum(self.last_position),
-            attention_mask=self.cells.mask(self.model.dtype),
+            attention_mask=self.cells.mask(self.head.dtype),
             past_key_values=self.cache,
             use_cache=True,
         )

@@ -1,9 +1,10 @@
-"""What a model is asked for: the logits of the token alphabet; and whether it can be asked."""
+"""What a model is asked for: the logits of the token alphabet."""
 
 from __future__ import annotations
 
 import copy
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -13,12 +14,19 @@ class RestrictedHead:
     """A model whose output layer has only the rows of the token alphabet: a copy of the modules around that layer, all else
     shared with the model, which stays as it is for whoever else calls it."""
 
-    def __init__(self, model: PreTrainedModel, alphabet: object) -> None:
-        self.alphabet = torch.tensor(alphabet, dtype=torch.long, device=model.device)
-        self.column = torch.zeros(int(self.alphabet[-1]) + 1, dtype=torch.long, device=model.device)
-        self.column[self.alphabet] = torch.arange(len(self.alphabet), device=model.device)
+    def __init__(self, model: PreTrainedModel, alphabet: np.ndarray) -> None:
+        column = np.zeros(alphabet[-1] + 1, dtype=np.int64)
+        column[alphabet] = np.arange(len(alphabet))
+        self.alphabet = torch.from_numpy(alphabet.astype(np.int64)).to(model.device)
+        self.column = torch.from_numpy(column).to(model.device)
         narrow = with_narrow_head(model, self.alphabet)
         self.model, self.is_narrow = narrow or model, narrow is not None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the model computes in, here and now."""
+        kind = self.model.device.type
+        return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.model.dtype
 
     def columns(self, ids: Tensor) -> Tensor:
         """Where the logits of ids are; of ids that are never one of several, anywhere."""
@@ -52,23 +60,3 @@ def with_narrow_head(model: PreTrainedModel, alphabet: Tensor) -> PreTrainedMode
         for kind, value in inner._parameters.items()
     }
     return top
-
-
-def layers_of(model: PreTrainedModel, size: int) -> int:
-    """The layers of a model, if it is one that cells can serve, as far as its configuration says."""
-    config = model.config.get_text_config(decoder=True)
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    window = getattr(config, "sliding_window", None) or size
-    if model.config.is_encoder_decoder or kinds - {"full_attention", "sliding_attention"} or window < size:
-        raise ValueError(
-            f"tplc.hf.generate needs a decoder whose attention sees all of {size} tokens: "
-            "use TemplateLogitsProcessor for this model"
-        )
-    if config._attn_implementation not in ("sdpa", "eager"):
-        raise ValueError('tplc.hf.generate needs a model with attn_implementation="sdpa" or "eager"')
-    if len({parameter.device for parameter in model.parameters()}) > 1:
-        raise ValueError(
-            "tplc.hf.generate needs a model on one device, and this one lies on several: "
-            "use TemplateLogitsProcessor for this model"
-        )
-    return config.num_hidden_layers

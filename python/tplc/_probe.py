@@ -1,4 +1,4 @@
-"""Whether a model reads through cells what it reads without them: tried, once for each model, on a few tokens."""
+"""Whether a model reads through cells what it reads without them: by its configuration, and tried, once, on a few tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import PreTrainedModel
 
 from tplc._cells import Cells
-from tplc._head import RestrictedHead, layers_of
+from tplc._head import RestrictedHead
 
 PASSES = [((0, 0), 6), ((6, 4), 3), ((9, 7), 3)]
 """Where each of two rows reads on, and how many tokens: as in decoding, one goes on from what the other reads again."""
@@ -45,6 +45,26 @@ def asks_the_host(model: PreTrainedModel, head: RestrictedHead, size: int) -> bo
     return asks
 
 
+def layers_of(model: PreTrainedModel, size: int) -> int:
+    """The layers of a model, if it is one that cells can serve, as far as its configuration says."""
+    config = model.config.get_text_config(decoder=True)
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    window = getattr(config, "sliding_window", None) or size
+    if model.config.is_encoder_decoder or kinds - {"full_attention", "sliding_attention"} or window < size:
+        raise ValueError(
+            f"tplc.hf.generate needs a decoder whose attention sees all of {size} tokens: "
+            "use TemplateLogitsProcessor for this model"
+        )
+    if config._attn_implementation not in ("sdpa", "eager"):
+        raise ValueError('tplc.hf.generate needs a model with attn_implementation="sdpa" or "eager"')
+    if len({parameter.device for parameter in model.parameters()}) > 1:
+        raise ValueError(
+            "tplc.hf.generate needs a model on one device, and this one lies on several: "
+            "use TemplateLogitsProcessor for this model"
+        )
+    return config.num_hidden_layers
+
+
 @torch.no_grad()
 def _try(model: PreTrainedModel, head: RestrictedHead, size: int) -> tuple[bool, bool]:
     """Whether a pass asks; and whether the logits could be compared. If not, decoding will tell what is wrong with them."""
@@ -59,7 +79,7 @@ def _try(model: PreTrainedModel, head: RestrictedHead, size: int) -> tuple[bool,
     sound = bool(plain.amax(-1).isfinite().all())
     # Half of the tokens may differ: with rounding, a mixture of experts now and then asks another expert.
     scale = float(plain.masked_fill(plain.isinf(), 0).abs().max())
-    if sound and not float(wrong.median()) <= torch.finfo(model.dtype).eps ** 0.5 * scale:
+    if sound and not float(wrong.median()) <= torch.finfo(head.dtype).eps ** 0.5 * scale:
         raise _refusal(model)
     if asks and model.device.type == "cuda":
         warnings.warn(f"{type(model).__name__} asks the host in each pass: no CUDA graphs", stacklevel=2)
@@ -73,9 +93,7 @@ def _differences(
     cells = Cells(size)
     cache, wrong, listening = cells.cache(layers_of(model, size)), [], Listening()
     for begins, width in PASSES:
-        at = torch.tensor(begins, device=ids.device)[:, None] + torch.arange(width, device=ids.device)
-        cells.position = at
-        mask = cells.mask(model.dtype)
+        at, mask = cells.go_to(torch.tensor(begins, device=ids.device), width), cells.mask(head.dtype)
         with listening:
             listening.asked = False
             logits = head(
