@@ -27,9 +27,10 @@ class Cells:
         self.position = cell[:, None] + torch.arange(tokens, device=cell.device)
         return self.position
 
-    def mask(self, dtype: torch.dtype) -> Tensor:
-        """What each token of the pass sees: the cells up to its own, as a bias `(rows, 1, tokens, columns)`."""
-        position = self.position
+    def mask(self, dtype: torch.dtype, groups: int = 1) -> Tensor:
+        """What each token of the pass sees: the cells up to its own, as a bias `(rows, 1, groups * tokens, columns)`, all tokens
+        so many times."""
+        position = self.position.repeat(1, groups)
         seen = torch.arange(self.columns, device=position.device) <= position[:, None, :, None]
         return torch.zeros(seen.shape, dtype=dtype, device=position.device).masked_fill_(~seen, torch.finfo(dtype).min)
 

@@ -25,9 +25,8 @@ from transformers.generation import (
 )
 
 from tplc._cells import Cells
-from tplc._head import RestrictedHead
 from tplc._places import DONE, Guide, Place, keep_only
-from tplc._probe import asks_the_host, layers_of
+from tplc._probe import layers_of, reader_of
 from tplc._tplc import MatcherError, Template
 
 LOOK_EVERY = 8
@@ -118,9 +117,8 @@ class Decoder:
         self.tokens[:, : ids.shape[1]] = (ids * mask).gather(1, order)[:, : self.cells.size]
         self.length, self.read = self.prompt.clone(), torch.zeros_like(self.prompt)
         self.failed = torch.zeros_like(self.prompt, dtype=torch.bool)
-        self.head = RestrictedHead(model, templates[0].tables.alphabet)
         self.cache = self.cells.cache(layers_of(model, self.cells.size))
-        asks = asks_the_host(model, self.head, self.cells.size)
+        self.reader, asks = reader_of(model, templates[0].tables.alphabet, self.cells.size)
         self.can_record = ids.is_cuda and not asks and bool(getattr(model, "_can_compile_fullgraph", False))
         self.pool = torch.cuda.graph_pool_handle() if ids.is_cuda else None
 
@@ -198,13 +196,8 @@ class Decoder:
         for _ in range(self.run):
             self._force(width)
         position = self.cells.go_to(self.read, width)
-        logits = self.head(
-            self.tokens.gather(1, position),
-            position_ids=position.minimum(self.last_position),
-            attention_mask=self.cells.mask(self.head.dtype),
-            past_key_values=self.cache,
-            use_cache=True,
-        )
+        ids = self.tokens.gather(1, position)
+        logits = self.reader(ids, position.minimum(self.last_position), self.cells, self.cache)
         fresh = (self.length - self.read).clamp(max=width)
         last = (fresh - 1).clamp(min=0)[:, None, None].expand(-1, 1, logits.shape[2])
         token, sound = self._choose(logits.gather(1, last)[:, 0].float())
@@ -233,14 +226,14 @@ class Decoder:
 
     def _choose(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """A token for each row, and whether it was there to choose; what is said of rows without a choice means nothing."""
-        allowed = self.head.columns(self.guide.allowed(Place(self.state, self.number)))
+        allowed = self.reader.columns(self.guide.allowed(Place(self.state, self.number)))
         scores = self.warpers(self.tokens, keep_only(logits, allowed))
         sound = scores.amax(-1).isfinite()
         if self.sampling.do_sample:
             # The first of exponential clocks to ring.
             clocks = torch.empty_like(scores).exponential_(generator=self.sampling.generator)
             scores = scores.softmax(-1) / clocks
-        return self.head.alphabet[scores.argmax(-1)], sound
+        return self.reader.alphabet[scores.argmax(-1)], sound
 
     def completions(self, pad: int, end: int | None) -> Tensor:
         """What was written behind the prompts, padded; and `end` behind it, where templates have no end of their own."""

@@ -42,20 +42,22 @@ def generate(
     >>> sequences = tplc.hf.generate(model, prompts, artifact, smiles, do_sample=True, temperature=0.7, top_p=0.8)
 
     `prompts` is what a tokenizer returns (`input_ids`, `attention_mask`), or the ids; padding on either side is left out by
-    the mask. Without one, every id is read: no padding is guessed at, as `model.generate` does. `smiles` has one SMILES for each
+    the mask. Without one, every id is read, where `model.generate` guesses what is padding. `smiles` has one SMILES for each
     prompt. The answer is that of `model.generate`: prompts as they came, with the completions behind them, padded on the
     right; with `return_dict_in_generate`, an output that has `sequences` and nothing else.
 
     Nothing is taken from `model.generation_config` but the padding; what is not given is off. `generator` makes draws
-    repeatable; several sequences for each prompt are drawn, and greedy ones would be the same. `run` bounds the tokens that a row reads in one pass. What the processor says greedily this says too where
-    the model is f32; in half precision, passes of another width round otherwise, and close choices may fall otherwise.
+    repeatable; `num_return_sequences` is for draws, too. `run` bounds the tokens that a row reads in one pass. What the
+    processor says greedily this says too where the model is f32; in half precision, passes of another width round otherwise,
+    and close choices may fall otherwise.
 
     On a GPU, passes are recorded as CUDA graphs where the model's class says that it can be compiled and a pass does not
     ask the host; `cuda_graphs=False` goes without, and `True` raises where they cannot be had. Each call records for itself,
     once for each 256 cells: a call for a few tokens is better off without.
 
     The first call with a model tries on a few tokens that it can be decoded so; others are a `ValueError`. Logits without
-    a finite choice are a `MatcherError`. The model is not changed, and other threads may call it.
+    a finite choice are a `MatcherError`. The model is not changed, and other threads may call it: what is read is a copy that
+    shares its weights, where heads that share keys and values (`sdpa`) are read without a copy of them for each.
     """
     if others:
         raise TypeError(

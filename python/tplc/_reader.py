@@ -1,26 +1,29 @@
-"""What a model is asked for: the logits of the token alphabet."""
+"""How a model is read: through cells, for the logits of the token alphabet."""
 
 from __future__ import annotations
-
-import copy
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import Cache, PreTrainedModel
+
+from tplc._cells import Cells
+from tplc._copies import with_own
+from tplc._grouped import with_grouped_attention
 
 
-class RestrictedHead:
-    """A model whose output layer has only the rows of the token alphabet: a copy of the modules around that layer, all else
-    shared with the model, which stays as it is for whoever else calls it."""
+class Reader:
+    """A model whose output layer has only the rows of the token alphabet, and whose attention copies no keys; or the model itself,
+    where that cannot be."""
 
-    def __init__(self, model: PreTrainedModel, alphabet: np.ndarray) -> None:
+    def __init__(self, model: PreTrainedModel, alphabet: np.ndarray, grouped: bool = True) -> None:
         column = np.zeros(alphabet[-1] + 1, dtype=np.int64)
         column[alphabet] = np.arange(len(alphabet))
         self.alphabet = torch.from_numpy(alphabet.astype(np.int64)).to(model.device)
         self.column = torch.from_numpy(column).to(model.device)
         narrow = with_narrow_head(model, self.alphabet)
         self.model, self.is_narrow = narrow or model, narrow is not None
+        self.model, self.groups = with_grouped_attention(self.model) if grouped else (self.model, 1)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -32,9 +35,11 @@ class RestrictedHead:
         """Where the logits of ids are; of ids that are never one of several, anywhere."""
         return self.column[ids.clamp(max=len(self.column) - 1)]
 
-    def __call__(self, ids: Tensor, **inputs: object) -> Tensor:
-        """The logits of the alphabet behind each id, `(rows, ids, alphabet)`."""
-        logits = self.model(input_ids=ids, return_dict=True, **inputs).logits
+    def __call__(self, ids: Tensor, position: Tensor, cells: Cells, cache: Cache) -> Tensor:
+        """The logits of the alphabet behind each id, `(rows, ids, alphabet)`; the cells are those of this pass."""
+        mask = cells.mask(self.dtype, self.groups)
+        inputs = {"input_ids": ids, "position_ids": position, "attention_mask": mask, "past_key_values": cache}
+        logits = self.model(**inputs, use_cache=True, return_dict=True).logits
         return logits if self.is_narrow else logits[..., self.alphabet]
 
 
@@ -43,20 +48,14 @@ def with_narrow_head(model: PreTrainedModel, alphabet: Tensor) -> PreTrainedMode
     head = model.get_output_embeddings()
     if type(head) is not nn.Linear or len(alphabet) >= head.out_features:
         return None
-    path = next(name for name, module in model.named_modules() if module is head).split(".")
-    around = [model]
-    for name in path:
-        around.append(getattr(around[-1], name))
-    # A method that was laid over a module is bound to that module, not to its copy.
-    if any("forward" in vars(module) or module._compiled_call_impl is not None for module in around):
+    name = next(name for name, module in model.named_modules() if module is head)
+    own = with_own(model, [name])
+    if own is None:
         return None
-    top = inner = copy.copy(model)
-    for name, module in zip(path, around[1:]):
-        outer, inner = inner, copy.copy(module)
-        outer._modules = outer._modules | {name: inner}
-    inner.out_features = len(alphabet)
-    inner._parameters = {
+    narrow = own.get_submodule(name)
+    narrow.out_features = len(alphabet)
+    narrow._parameters = {
         kind: None if value is None else nn.Parameter(value.detach()[alphabet], requires_grad=False)
-        for kind, value in inner._parameters.items()
+        for kind, value in narrow._parameters.items()
     }
-    return top
+    return own
