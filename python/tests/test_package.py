@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import tplc
+import tplc._drift
 import tplc._render
 import tplc._tplc
 from conftest import REPOSITORY
@@ -37,7 +38,7 @@ def test_types_say_what_is_there() -> None:
 
 
 def test_types_are_strict() -> None:
-    mypy = [sys.executable, "-m", "mypy", "--strict", "-m", "tplc", "-m", "tplc._tplc", "-m", "tplc._render"]
+    mypy = [sys.executable, "-m", "mypy", "--strict", "-m", "tplc", "-m", "tplc._tplc", "-m", "tplc._render", "-m", "tplc._drift"]
     ran = subprocess.run(mypy, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
