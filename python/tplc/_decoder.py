@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import get_ident
@@ -168,12 +169,11 @@ class Decoder:
 
     def _record(self) -> torch.cuda.CUDAGraph:
         """A pass, recorded; nothing of it is run."""
-        try:
+        with suppress(torch.OutOfMemoryError):
             return self._recorded()
-        except torch.OutOfMemoryError:
-            # A recording takes nothing from what the allocator keeps of earlier passes.
-            torch.cuda.empty_cache()
-            return self._recorded()
+        # A recording gets nothing of what the allocator keeps of earlier passes.
+        torch.cuda.empty_cache()
+        return self._recorded()
 
     def _recorded(self) -> torch.cuda.CUDAGraph:
         device, graph = self.tokens.device, torch.cuda.CUDAGraph()
