@@ -26,8 +26,10 @@ from transformers.generation import (
 )
 
 from tplc._cells import Cells
-from tplc._places import DONE, Guide, Place, keep_only
+from tplc._heads import ASTRAY, DONE
+from tplc._places import Guide, Place, keep_only
 from tplc._probe import layers_of, reader_of
+from tplc._tables import ForcedRuns
 from tplc._tplc import MatcherError, Template
 
 LOOK_EVERY = 8
@@ -102,6 +104,8 @@ class Decoder:
         if self.guide.tables.highest >= known:
             raise ValueError(f"the model knows {known} ids: the artifact is of another tokenizer")
         self.state, self.number = self.guide.start()
+        self.forced = ForcedRuns.of(templates[0].tables, run, device)
+        self.ahead = torch.arange(run, device=device)
         self.prompt = mask.sum(1)
         longest, most = int(self.prompt.max()), max(template.tokens[1] for template in templates)
         most = most if max_new_tokens is None else min(most, max_new_tokens)
@@ -193,40 +197,45 @@ class Decoder:
 
     def _pass(self, width: int) -> None:
         """Reads up to `width` tokens of each row, and chooses the next where that is due."""
-        for _ in range(self.run):
-            self._force(width)
+        self._force(width)
         position = self.cells.go_to(self.read, width)
         ids = self.tokens.gather(1, position)
         logits = self.reader(ids, position.minimum(self.last_position), self.cells, self.cache)
         fresh = (self.length - self.read).clamp(max=width)
         last = (fresh - 1).clamp(min=0)[:, None, None].expand(-1, 1, logits.shape[2])
-        token, sound = self._choose(logits.gather(1, last)[:, 0].float())
+        place = self.guide.at(self.state, self.number)
+        token, sound = self._choose(logits.gather(1, last)[:, 0].float(), place)
         self.read += fresh
-        at = Place(self.state, self.number)
-        chooses = (self.read == self.length) & ~self.guide.forced(at)[2] & (self.state != DONE)
-        place, refused = self.guide.behind(at, token)
-        fails = refused | ~sound
+        chooses = (self.read == self.length) & self.forced.decides[place.heads[:, 0]]
+        state, number = self.guide.behind(place, token)
+        fails = (state == ASTRAY) | ~sound
         self.failed |= chooses & fails
-        self._append(token, Place(place.state.masked_fill(fails, DONE), place.number), chooses)
+        self._append(token, state.masked_fill(fails, DONE), number, chooses)
 
     def _force(self, width: int) -> None:
-        """Appends one token to each row that has no choice, and room for it in this pass."""
-        token, place, forced = self.guide.forced(Place(self.state, self.number))
-        self._append(token, place, forced & (self.length - self.read < width))
+        """Appends to each row what comes without a choice, as far as there is room in this pass. All of the run is written:
+        nobody looks at what lies behind the end of a row."""
+        head = self.guide.at(self.state, self.number).heads[:, 0]
+        room = self.limit.minimum(self.read + width) - self.length
+        count = self.forced.lengths[head].minimum(room)
+        self.tokens.scatter_(1, self.length[:, None] + self.ahead, self.forced.tokens[head])
+        self.length += count
+        state = self.forced.states[head, count]
+        self.number += state >= self.guide.tables.size
+        self.state.copy_(state.masked_fill(self.length >= self.limit, DONE))
 
-    def _append(self, token: Tensor, place: Place, wanted: Tensor) -> None:
-        """Appends a token to the rows that want it and are not finished."""
-        wanted = wanted & (self.state != DONE)
+    def _append(self, token: Tensor, state: Tensor, number: Tensor, wanted: Tensor) -> None:
+        """Appends a token to the rows that want it."""
         at = self.length[:, None]
         self.tokens.scatter_(1, at, torch.where(wanted[:, None], token[:, None], self.tokens.gather(1, at)))
         self.length += wanted
-        state = place.state.masked_fill(self.length >= self.limit, DONE)
+        state = state.masked_fill(self.length >= self.limit, DONE)
         self.state.copy_(torch.where(wanted, state, self.state))
-        self.number.copy_(torch.where(wanted, place.number, self.number))
+        self.number.copy_(torch.where(wanted, number, self.number))
 
-    def _choose(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+    def _choose(self, logits: Tensor, place: Place) -> tuple[Tensor, Tensor]:
         """A token for each row, and whether it was there to choose; what is said of rows without a choice means nothing."""
-        allowed = self.reader.columns(self.guide.allowed(Place(self.state, self.number)))
+        allowed = self.reader.columns(self.guide.allowed(place))
         scores = self.warpers(self.tokens, keep_only(logits, allowed))
         sound = scores.amax(-1).isfinite()
         if self.sampling.do_sample:

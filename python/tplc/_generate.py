@@ -10,8 +10,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.generation import GenerateDecoderOnlyOutput
 
+from tplc._arguments import end_of, templates_of
 from tplc._decoder import Decoder, Sampling
-from tplc._places import end_of, templates_of
 from tplc._tplc import Artifact
 
 

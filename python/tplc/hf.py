@@ -5,11 +5,19 @@ without a choice along with the one before them, and computes no logits but thos
 of the template and nothing else, and greedily the same ids where the model is f32: in half precision, passes of another width
 round otherwise.
 
+Tell `model.generate` the end of the texts (`eos_token_id=artifact.eos`), or it goes on to its limit wherever the model's own
+end is another. `generate` knows it.
+
 Both take SMILES whose templates the artifact has. A molecule with a piece of COPY text that it has not is an
 `UnknownLiteralError`: build it in, or `merge` it.
 """
 
-from tplc._generate import generate
-from tplc._processor import TemplateLogitsProcessor
+try:
+    from tplc._generate import generate
+    from tplc._processor import TemplateLogitsProcessor
+except ModuleNotFoundError as error:
+    if error.name not in ("torch", "transformers"):
+        raise
+    raise ModuleNotFoundError("tplc.hf needs torch and transformers: pip install 'tplc[hf]'", name=error.name) from error
 
 __all__ = ["TemplateLogitsProcessor", "generate"]

@@ -1,6 +1,8 @@
 """`TemplateLogitsProcessor` under `generate` of transformers, with the tiny model on the CPU."""
 
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -12,6 +14,10 @@ from decoding.molecules import SMILES
 pytest.importorskip("transformers")
 
 import tplc
+import tplc.hf
+from tplc._places import Guide
+from tplc._processor import LOOK_EVERY
+from tplc._rows import _weights as weights
 from tplc.hf import TemplateLogitsProcessor
 
 WARM = {"do_sample": True, "temperature": 0.7, "top_p": 0.8, "top_k": 20}
@@ -165,6 +171,32 @@ def test_a_step_back_is_followed(torch, artifact):
         assert torch.equal(processor(ids[:, :length], scores), forward[length - 2])
 
 
+def test_assisted_decoding_says_the_same_in_few_steps(torch, model, artifact, prompts, monkeypatch):
+    """Each token that is tried is one step, however long the text is."""
+    smiles = SMILES[2:3]
+    steps, calls = [], []
+    behind, call = Guide.behind, TemplateLogitsProcessor.__call__
+    monkeypatch.setattr(Guide, "behind", lambda *args: steps.append(1) or behind(*args))
+    monkeypatch.setattr(TemplateLogitsProcessor, "__call__", lambda *args: calls.append(1) or call(*args))
+    expected = held(model, prompts(smiles), artifact, smiles)
+    assert len(steps) < len(calls)
+    for more in ({"prompt_lookup_num_tokens": 3}, {"assistant_model": model}):
+        steps.clear(), calls.clear()
+        assert torch.equal(held(model, prompts(smiles), artifact, smiles, **more), expected)
+        assert len(steps) < len(calls)
+
+
+def test_a_default_device_is_left_alone(torch, artifact):
+    """As one may be set where models are made."""
+    processor = TemplateLogitsProcessor(artifact, SMILES[:1])
+    ids = torch.full((2, 3), 7)
+    weights.cache_clear()
+    with torch.device("meta"):
+        for more in ([], [304]):
+            ids = torch.cat((ids, torch.tensor([more, more], dtype=torch.long, device="cpu")), 1)
+            assert processor(ids, torch.zeros(2, artifact.logits_width, device="cpu")).isfinite().any(1).all()
+
+
 def test_what_is_refused_is_told(torch, model, artifact, prompts):
     made = prompts(SMILES[:2])
     with pytest.raises(ValueError, match="2 rows for 3 molecules"):
@@ -183,7 +215,7 @@ def test_what_is_refused_is_told(torch, model, artifact, prompts):
 
 
 @pytest.mark.parametrize("beams", [{}, {"num_beams": 2}])
-def test_prompts_of_another_generate(torch, model, artifact, beams):
+def test_prompts_of_another_generate(torch, model, artifact, look, beams):
     """Without `reset`: right where the lengths tell, an error where they do not; behind it always right."""
     smiles = SMILES[1:2]
     short = torch.full((1, 5), 304)
@@ -226,23 +258,10 @@ class Forcing:
         return scores
 
 
-@pytest.fixture(params=["at once", "one call later"])
+@pytest.fixture(params=[1, 16])
 def look(request, monkeypatch):
-    """When a refusal is looked at: as on the CPU, or as on a GPU."""
-    from tplc._processor import Refusals
-
-    class Event:
-        def record(self): ...
-        def synchronize(self): ...
-
-    begin = Refusals.__init__
-
-    def later(self, each, device):
-        begin(self, each, device)
-        self._event = Event()
-
-    if request.param == "one call later":
-        monkeypatch.setattr(Refusals, "__init__", later)
+    """How often it is looked whether a text went astray: as on the CPU, or as on a GPU."""
+    monkeypatch.setitem(LOOK_EVERY, "cpu", request.param)
 
 
 @pytest.mark.parametrize("rows", [1, 2])
@@ -316,7 +335,7 @@ def test_where_beams_came_from_is_found_in_little_space(torch, artifact):
             return made
 
     processor = TemplateLogitsProcessor(artifact, SMILES[:2])
-    ids = torch.randint(5, 9, (64, 900))
+    ids = torch.randint(5, 9, (2, 900)).repeat_interleave(32, 0)
     scores = torch.zeros(64, artifact.logits_width)
     processor(ids, scores)
     order = torch.cat((torch.randperm(32), 32 + torch.randint(32, (32,))))
@@ -326,7 +345,46 @@ def test_where_beams_came_from_is_found_in_little_space(torch, artifact):
     assert kept.isfinite().any(1).all()
 
 
-def test_arguments_that_make_no_sense_are_refused(artifact):
+def test_the_most_tokens_are_those_of_the_longest_text(tokenizer, artifact):
+    endless = tplc.compile(SMILES, tokenizer, number_format="trimmed4", tags="conformer", eos=None)
+    most = max(artifact.template(smiles).tokens[1] for smiles in SMILES)
+    for one in (artifact, endless):
+        assert TemplateLogitsProcessor(one, SMILES, eos_token_id=artifact.eos).max_new_tokens == most
+
+
+def test_fewer_molecules_than_prompts_are_refused(torch, model, artifact, prompts):
+    """Though their number is a divisor, as with several sequences for each prompt."""
+    with pytest.raises(ValueError, match="other prompts than 2"):
+        held(model, prompts(SMILES[:4]), artifact, SMILES[:2])
+
+
+def test_molecules_come_from_anything_and_outputs_as_anything(torch, model, artifact, prompts):
+    few = SMILES[:2]
+    processor = TemplateLogitsProcessor(artifact, (smiles for smiles in few))
+    more = {"do_sample": False, "max_new_tokens": processor.max_new_tokens, "return_dict_in_generate": True}
+    outputs = model.generate(**prompts(few), logits_processor=[processor], **more)
+    assert torch.equal(outputs.sequences, held(model, prompts(few), artifact, few))
+    assert torch.equal(tplc.hf.generate(model, prompts(few), artifact, map(str, few)), outputs.sequences)
+    processor.check(outputs)
+    outputs.sequences[0, prompts(few)["input_ids"].shape[1] + 3] = 9
+    with pytest.raises(tplc.MatcherError, match="row 0 says token 9"):
+        processor.check(outputs)
+
+
+def test_without_torch_what_is_missing_is_told():
+    """In a process of its own, which has imported nothing yet."""
+    for absent, shown in [("torch", "tplc.hf needs torch and transformers: pip install 'tplc[hf]'"), ("tplc._tplc", "tplc._tplc")]:
+        script = f"import sys; sys.modules[{absent!r}] = None; import tplc.hf"
+        ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert ran.returncode != 0 and shown in ran.stderr.splitlines()[-1]
+
+
+def test_arguments_that_make_no_sense_are_refused(torch, artifact):
+    for make in (TemplateLogitsProcessor, lambda *given: tplc.hf.generate(None, torch.tensor([[1]]), *given)):
+        with pytest.raises(ValueError, match="smiles has no molecule"):
+            make(artifact, [])
+        with pytest.raises(TypeError, match=r"artifact is 'tiny.tplc': give an Artifact, such as tplc.Artifact.open gives"):
+            make("tiny.tplc", ["O"])
     with pytest.raises(TypeError, match="smiles is one text, 'CC'"):
         TemplateLogitsProcessor(artifact, "CC")
     with pytest.raises(ValueError, match="eos_token_id is 7, and the texts of the artifact end with"):
