@@ -175,7 +175,10 @@ pub(crate) fn refused(py: Python<'_>, refused: &Refused, row: Option<usize>, tok
             format!("{token} is no token, and there is none of that id at position {}", refused.position)
         }
     };
-    let text = row.map_or_else(|| text.clone(), |row| format!("row {row}: {text}"));
+    let text = match row {
+        Some(row) => format!("row {row}: {text}"),
+        None => text,
+    };
     let error = MatcherError::new_err(text);
     let value = error.value(py);
     let set = || -> PyResult<()> {
