@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Times `transformers` on real shapes with random weights: not held, held by position, by a template, and by `tplc.hf.generate`.
 
-    python3 scripts/torch_generate.py [NAME ...] --out FILE.json     # shapes of torch_shapes.py; qwen3-0.6b and llama-380m
+    python3 scripts/torch_generate.py [NAME ...] --json FILE         # shapes of torch_shapes.py; qwen3-0.6b and llama-380m
     python3 scripts/torch_generate.py --tiny                         # the same code with two small layers, on a CPU
 
 Needs torch, transformers and the installed package; no network. Molecules are spread evenly over the reference drugs, numbers
 are `fixed4`, decoding is greedy (or sampled, with --sample). All strategies but the last write the first TOKENS tokens of each
 text, so that all take the same number of steps; `whole` is `tplc.hf.generate` to the end of every text. `refused` counts
-texts with a token that their template does not allow, and must be 0 where templates hold; whole texts are audited. `of_none` is
-the median of what a strategy took in each round beside no processor in the same round, with the range of it.
+texts with a token that their template does not allow, and must be 0 where templates hold; whole texts are audited.
+
+Printed are the seconds of the median round, and the median over rounds of what a strategy took beside no processor in the same
+round, with the range of it. Exits with 1 if a text that a template holds has junk.
 """
 
 import argparse
@@ -120,10 +122,7 @@ class Bench:
         count = 0
         for smiles, ids in said:
             matcher = tplc.Matcher(self.artifact.template(smiles))
-            taken = matcher.validate(ids)
-            rest = set(ids[taken:])
-            for id in ids[:taken]:
-                matcher.advance(id)
+            rest = set(ids[matcher.take(ids) :])
             count += bool(rest) and not (matcher.is_finished and rest == {self.artifact.eos})
         return count
 
@@ -153,11 +152,13 @@ def measure(name, args):
         bench.timed("generate", [args.warm] * batches)
     seconds, said, longest = bench.timed("generate", [None] * batches)
     report["whole"] = {"seconds": round(seconds, 4), "steps": sum(longest), "refused": bench.refused(said)} | bench.audited(said)
-    print(name, "whole", json.dumps(report["whole"]), file=sys.stderr, flush=True)
     limits = [min(args.tokens, most) for most in longest] if args.tokens else longest
     # Each round begins with another, so that none has the better place.
     orders = [STRATEGIES[turn % 4 :] + STRATEGIES[: turn % 4] for turn in range(args.repeat)]
-    rounds = [{one: bench.warmed(one, limits) for one in order} for order in orders]
+    rounds = []
+    for turn, order in enumerate(orders, 1):
+        print(f"{name}: round {turn} of {args.repeat}", file=sys.stderr, flush=True)
+        rounds.append({one: bench.warmed(one, limits) for one in order})
     for strategy in STRATEGIES:
         runs = sorted((round[strategy] for round in rounds), key=lambda run: run[0])
         seconds, said, longest = runs[len(runs) // 2]
@@ -167,10 +168,34 @@ def measure(name, args):
         line["of_none_range"] = [rounded(min(of_none)), rounded(max(of_none))]
         line["refused"] = bench.refused(said) if strategy != "none" else None
         report["strategies"][strategy] = line
-        print(name, strategy, json.dumps(line), file=sys.stderr, flush=True)
     exact = report["whole"]["verdicts"] == {"valid": args.rows} and report["whole"]["refused"] == 0
     report["zero_junk"] = exact and all(report["strategies"][one]["refused"] == 0 for one in ("processor", "generate"))
     return report
+
+
+NAMES = {
+    "none": "generate, no processor",
+    "allowlist": "generate, an allowlist",
+    "processor": "generate, TemplateLogitsProcessor",
+    "generate": "tplc.hf.generate",
+}
+
+
+def table(shape):
+    """What was measured of one shape, for people."""
+    lines = [f"{shape['shape']}, {shape['parameters'] / 1e6:.0f}M parameters, tokens of {shape['tokenizer']}"]
+    lines.append(f"  {'':34}{'seconds':>10}{'of none':>10}  {'range':18}{'refused':>8}")
+    for strategy, line in shape["strategies"].items():
+        least, most = line["of_none_range"]
+        refused = "-" if line["refused"] is None else line["refused"]
+        ratios = f"{line['of_none']:10.3f}  {f'{least:.3f} to {most:.3f}':18}"
+        lines.append(f"  {NAMES[strategy]:34}{line['seconds']:10.3f}{ratios}{refused:>8}")
+    whole = shape["whole"]
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in whole["verdicts"].items())
+    lines.append(f"  whole texts by tplc.hf.generate: {whole['seconds']:.3f} s, {verdicts}, {whole['junk_tokens']} junk tokens")
+    if "no_graphs" in shape:
+        lines.append(f"  no CUDA graphs: {shape['no_graphs']}")
+    return "\n".join(lines)
 
 
 def main():
@@ -185,20 +210,26 @@ def main():
     parser.add_argument("--sample", action="store_true", help="temperature 0.7, top-p 0.8, top-k 20")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtype", default="bfloat16")
-    parser.add_argument("--out", type=pathlib.Path)
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="all that was measured")
     args = parser.parse_args()
     if args.repeat < 4 or args.repeat % 4:
         parser.error("--repeat takes a multiple of four: each strategy is first as often as the others")
     if args.tiny:
         args.rows, args.batch, args.tokens, args.warm, args.device, args.dtype = 8, 4, 24, 4, "cpu", "float32"
-    device = torch.cuda.get_device_name() if args.device.startswith("cuda") else args.device
+    device = torch.cuda.get_device_name(args.device) if args.device.startswith("cuda") else args.device
     told = {"device": device, "torch": torch.__version__, "transformers": transformers.__version__, "tplc": tplc.__version__}
     told |= {key: getattr(args, key) for key in ("rows", "batch", "tokens", "repeat", "sample", "dtype")}
-    told["shapes"] = [measure(name, args) for name in args.names]
-    text = json.dumps(told, indent=1)
-    print(text)
-    if args.out:
-        args.out.write_text(text + "\n")
+    print(", ".join([told["device"], *(f"{name} {told[name]}" for name in ("torch", "transformers", "tplc"))]))
+    said = f"the first {args.tokens} tokens" if args.tokens else "all tokens"
+    how = "sampled" if args.sample else "greedy"
+    print(f"{args.rows} molecules in batches of {args.batch}, {said}, {args.dtype}, {how}, {args.repeat} rounds", flush=True)
+    told["shapes"] = []
+    for name in args.names:
+        told["shapes"].append(measure(name, args))
+        print("\n" + table(told["shapes"][-1]), flush=True)
+        # What is measured is kept, whatever becomes of the next.
+        if args.json:
+            args.json.write_text(json.dumps(told, indent=1) + "\n")
     sys.exit(0 if all(shape["zero_junk"] for shape in told["shapes"]) else 1)
 
 

@@ -11,7 +11,7 @@ use crate::{
     error::{FormatError, OrRaise},
     json,
     reading::Listener,
-    threads,
+    threads::Threads,
 };
 
 /// Measures how far placeholders drift from real coordinates: what `tplc analyze --format json` prints, as a dict.
@@ -19,7 +19,7 @@ use crate::{
 #[pyo3(
     signature = (
         tokenizer=None, *, corpus=None, corpus_format=None, fields=None, sdf_smiles=None, number_format=None,
-        placeholder=None, tags="none", verify=0.001, exact=false, cost=None, threads=0, skipped=None
+        placeholder=None, tags="none", verify=0.001, exact=false, cost=None, threads=Threads::default(), skipped=None
     ),
     text_signature = "(tokenizer=('qwen', 'llama'), *, corpus='reference:drugs', corpus_format=None, fields=None, \
                       sdf_smiles=(), number_format=None, placeholder=(), tags='none', verify=0.001, exact=False, \
@@ -39,7 +39,7 @@ pub(crate) fn analyze<'py>(
     verify: f64,
     exact: bool,
     cost: Option<BTreeMap<String, f64>>,
-    threads: usize,
+    threads: Threads,
     skipped: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let TokenizersLike(tokenizers) = match tokenizer {
@@ -55,7 +55,7 @@ pub(crate) fn analyze<'py>(
         tags: self::tags(tags)?,
         verify: share(verify)?,
         exact,
-        threads: threads::at_most_cores(threads),
+        threads: threads.at_most_cores(),
         ..AnalysisOptions::default()
     };
     if let Some(Texts(formats)) = number_format {

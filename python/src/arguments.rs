@@ -26,7 +26,9 @@ impl<'py> FromPyObject<'_, 'py> for TextOrPath {
         if let Ok(text) = value.cast::<PyString>() {
             return Ok(Self(text.to_string()));
         }
-        let path: PathBuf = value.extract()?;
+        let path: PathBuf = value.extract().map_err(|_| {
+            PyTypeError::new_err(format!("a text is a str or a path; this is {}", value.get_type()))
+        })?;
         let text = path.into_os_string().into_string();
         text.map(Self).map_err(|path| PyTypeError::new_err(format!("{path:?} is not UTF-8")))
     }
@@ -42,8 +44,13 @@ impl<'py> FromPyObject<'_, 'py> for Texts {
         if let Ok(TextOrPath(text)) = value.extract() {
             return Ok(Self(vec![text]));
         }
-        let texts = value.try_iter()?.map(|text| Ok(text?.extract::<TextOrPath>()?.0));
-        Ok(Self(texts.collect::<PyResult<_>>()?))
+        let text = |(at, text): (usize, PyResult<Bound<'py, PyAny>>)| {
+            let TextOrPath(text) = text?.extract().map_err(|error: PyErr| {
+                PyTypeError::new_err(format!("number {at} (from 0) is wrong: {}", error.value(value.py())))
+            })?;
+            Ok(text)
+        };
+        Ok(Self(value.try_iter()?.enumerate().map(text).collect::<PyResult<_>>()?))
     }
 }
 
@@ -64,9 +71,13 @@ impl<'py> FromPyObject<'_, 'py> for TokenizerLike {
         if let Ok(tokenizer) = value.cast::<Tokenizer>() {
             return Ok(Self(Arc::clone(tokenizer.get().loaded())));
         }
+        if Tokenizer::is_of_transformers(&value)? {
+            return Ok(Self(Arc::clone(Tokenizer::of_transformers(&value)?.loaded())));
+        }
         let TextOrPath(source) = value.extract().map_err(|_| {
             PyTypeError::new_err(format!(
-                "a tokenizer is a tplc.Tokenizer, or what Tokenizer.load takes; this is {value:?}"
+                "a tokenizer is a tplc.Tokenizer, a fast one of transformers, or what Tokenizer.load takes; this is {}",
+                value.get_type()
             ))
         })?;
         Ok(Self(Arc::clone(Tokenizer::from_source(value.py(), source, Vec::new())?.loaded())))
@@ -87,8 +98,8 @@ impl<'py> FromPyObject<'_, 'py> for TokenizersLike {
     type Error = PyErr;
 
     fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        let single = value.is_instance_of::<Tokenizer>() || value.extract::<TextOrPath>().is_ok();
-        if single {
+        let single = value.is_instance_of::<Tokenizer>() || Tokenizer::is_of_transformers(&value)?;
+        if single || value.extract::<TextOrPath>().is_ok() {
             return Ok(Self(vec![value.extract::<TokenizerLike>()?.0]));
         }
         let tokenizers = value.try_iter()?.map(|one| Ok(one?.extract::<TokenizerLike>()?.0));

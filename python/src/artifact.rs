@@ -1,6 +1,6 @@
 //! Artifacts: the exact templates of many molecules, in a file or in memory.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use pyo3::{
     exceptions::PyIndexError,
@@ -23,7 +23,7 @@ use crate::{
     json,
     tables::Tables,
     template::Template,
-    threads,
+    threads::{Threads, heard, pool},
     tokenizer::numbers,
 };
 
@@ -219,7 +219,7 @@ impl Artifact {
                     same_tokenizer(artifact.tables(), &tokenizer).or_raise()?;
                     let options = TemplateOptions::of(&artifact.tables().header).or_raise()?;
                     let skeleton = Skeleton::new(&smiles, options.tags.completion.as_ref()).or_raise()?;
-                    let template = threads::pool(0)?.install(|| {
+                    let template = pool(Threads::default())?.install(|| {
                         Compiler::new(&tokenizer, &options)?.template(artifact.tables(), &skeleton)
                     });
                     template.or_raise()
@@ -244,17 +244,15 @@ impl Artifact {
     }
 
     /// Tries every number of the format in every place and every literal against the tokenizer; returns what was tried.
-    #[pyo3(signature = (tokenizer, threads=0))]
+    #[pyo3(signature = (tokenizer, threads=Threads::default()), text_signature = "($self, tokenizer, threads=0)")]
     fn certify<'py>(
         &self,
         py: Python<'py>,
         tokenizer: TokenizerLike,
-        threads: usize,
+        threads: Threads,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let certificate = py.detach(|| {
-            let pool = threads::pool(threads)?;
-            pool.install(|| certify(self.opened.tables(), &tokenizer.0, &|_| {}).or_raise())
-        })?;
+        let tables = Arc::clone(self.opened.tables());
+        let certificate = heard(py, threads, move || certify(&tables, &tokenizer.0, &|_| {}).or_raise())?;
         json::to_python(py, &certificate)
     }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Cursor, sync::Arc};
 use pyo3::{
     exceptions::PyTypeError,
     prelude::*,
-    types::{PyDict, PyString},
+    types::{PyDict, PyMapping, PyString},
 };
 use tplc::{
     artifact::{Artifact as Opened, SharedBytes},
@@ -18,10 +18,10 @@ use tplc::{
 use crate::{
     arguments::{Eos, TextOrPath, Texts, TokenizerLike, number_format, tags},
     artifact::Artifact,
-    error::{OrRaise, TokenizerError},
+    error::{CorpusError, OrRaise, TokenizerError},
     json,
     reading::Listener,
-    threads,
+    threads::{self, Threads},
 };
 
 /// Judges generations against an artifact, or against a number format: what `tplc audit --format json` prints, as a dict.
@@ -29,7 +29,7 @@ use crate::{
 #[pyo3(
     signature = (
         generations, artifact=None, *, tokenizer=None, number_format=None, tags="none", eos=Eos::auto(), molecules=None,
-        corpus=None, judgements=false, threads=0, skipped=None
+        corpus=None, judgements=false, threads=Threads::default(), skipped=None
     ),
     text_signature = "(generations, artifact=None, *, tokenizer=None, number_format=None, tags='none', eos='auto', \
                       molecules=None, corpus=(), judgements=False, threads=0, skipped=None)"
@@ -46,7 +46,7 @@ pub(crate) fn audit<'py>(
     molecules: Option<BTreeMap<String, String>>,
     corpus: Option<Texts>,
     judgements: bool,
-    threads: usize,
+    threads: Threads,
     skipped: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let artifact = artifact.map(opened).transpose()?;
@@ -75,7 +75,7 @@ pub(crate) fn audit<'py>(
     }
     let lines = lines(generations)?;
 
-    let (input, totals, all) = py.detach(|| {
+    let (input, totals, all, first) = py.detach(|| {
         let pool = threads::pool(threads)?;
         let mut listener = Listener::new(skipped);
         let (mut totals, mut all) = (Totals::default(), Vec::new());
@@ -88,9 +88,17 @@ pub(crate) fn audit<'py>(
         };
         let input: Result<_, AuditError> =
             for_each_row(records, &pool, &mut listener, |record| judge.judge(record), take);
+        let first = listener.first.take();
         listener.finish()?;
-        Ok::<_, PyErr>((input.or_raise()?, totals, all))
+        Ok::<_, PyErr>((input.or_raise()?, totals, all, first))
     })?;
+    // No junk in nothing would look like no junk.
+    if let Some(first) = first.filter(|_| input.rows == input.skipped) {
+        let rows = input.rows;
+        return Err(CorpusError::new_err(format!(
+            "nothing could be judged: {rows} rows were skipped, the first as {first}"
+        )));
+    }
     let report = json::to_python(py, &judge.report(&input, &totals))?;
     if judgements {
         report.set_item("judgements", json::to_python(py, &all)?)?;
@@ -123,6 +131,11 @@ fn lines(generations: &Bound<'_, PyAny>) -> PyResult<Corpus> {
     let options = Judge::corpus_options();
     if let Ok(TextOrPath(path)) = generations.extract() {
         return Corpus::open(&[path], &options).or_raise();
+    }
+    if generations.cast::<PyMapping>().is_ok() {
+        return Err(PyTypeError::new_err(
+            "generations is a mapping, such as one of them is: give a list of them",
+        ));
     }
     let py = generations.py();
     let (dumps, arguments) = (py.import("json")?.getattr("dumps")?, PyDict::new(py));

@@ -2,7 +2,7 @@
 
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::{
-    exceptions::{PyIndexError, PyValueError},
+    exceptions::{PyIndexError, PyTypeError, PyValueError},
     prelude::*,
     types::PyDict,
 };
@@ -17,7 +17,7 @@ use crate::{
     matcher::{Matcher, take_forced_run, tokens_back},
     tables::ids,
     template::Template,
-    tokenizer::given_ids,
+    tokenizer::{Number, given_ids},
 };
 
 /// Many matchers at once, one row a text; one call goes through all rows, without the interpreter's lock.
@@ -150,7 +150,7 @@ impl MatcherBatch {
         let rows = self.templates.len();
         let counts = match count.len() {
             Ok(_) => given_ids(count)?,
-            Err(_) => vec![count.extract()?; rows],
+            Err(_) => vec![count.extract::<Number>()?.0; rows],
         };
         let counts: Vec<usize> = counts.into_iter().map(tokens_back).collect::<PyResult<_>>()?;
         if counts.len() != rows {
@@ -212,6 +212,12 @@ impl MatcherBatch {
 
     fn __deepcopy__(&self, py: Python<'_>, _memo: &Bound<'_, PyDict>) -> Self {
         self.copy(py)
+    }
+
+    fn __reduce__(&self) -> PyResult<Py<PyAny>> {
+        Err(PyTypeError::new_err(
+            "a MatcherBatch does not pickle: send its templates, which do, and the ids its rows have taken, for another one to take",
+        ))
     }
 
     fn __repr__(&self) -> String {

@@ -6,6 +6,7 @@ use numpy::{
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
     prelude::*,
+    types::PyMemoryView,
 };
 
 /// Calls `fill` with the words of a bitmask, all rows one behind the other, without the interpreter.
@@ -53,17 +54,23 @@ fn view<'py>(bitmask: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>
     let py = bitmask.py();
     // A torch tensor; one on another device says so itself.
     let array = if bitmask.hasattr("data_ptr")? {
-        bitmask.call_method0("numpy")?
+        bitmask.call_method0("numpy").map_err(|error| {
+            PyTypeError::new_err(format!(
+                "a bitmask holds int32 words on the CPU, and this tensor cannot: {error}"
+            ))
+        })?
     } else {
-        let seen = bitmask.hasattr("__array_interface__")?
-            || py.get_type::<pyo3::types::PyMemoryView>().call1((bitmask,)).is_ok();
-        if !seen {
-            return Err(PyTypeError::new_err(format!(
+        let words = match bitmask.hasattr("__array_interface__")? {
+            true => Ok(bitmask.clone()),
+            false => py.get_type::<PyMemoryView>().call1((bitmask,)),
+        };
+        let words = words.map_err(|_| {
+            PyTypeError::new_err(format!(
                 "a bitmask is a NumPy array, a torch tensor on the CPU, or another writable buffer; this is {}",
                 bitmask.get_type()
-            )));
-        }
-        py.import("numpy")?.call_method1("asarray", (bitmask,))?
+            ))
+        })?;
+        py.import("numpy")?.call_method1("asarray", (words,))?
     };
     Ok(array.cast_into::<PyUntypedArray>()?)
 }

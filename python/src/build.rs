@@ -20,7 +20,7 @@ use crate::{
     error::{CorpusError, FormatError, OrRaise},
     json,
     reading::Listener,
-    threads,
+    threads::{Threads, heard, pool},
 };
 
 /// Builds the exact templates of a corpus and writes the artifact with its manifest beside it, as `tplc build` does.
@@ -29,7 +29,8 @@ use crate::{
 #[pyo3(
     signature = (
         output, tokenizer, *, corpus=None, corpus_format=None, fields=None, sdf_smiles=None, number_format="fixed4",
-        tags="none", eos=Eos::auto(), tokenization="canonical", certificate=true, shard=(1, 1), threads=0, skipped=None
+        tags="none", eos=Eos::auto(), tokenization="canonical", certificate=true, shard=(1, 1),
+        threads=Threads::default(), skipped=None
     ),
     text_signature = "(output, tokenizer, *, corpus='reference:drugs', corpus_format=None, fields=None, sdf_smiles=(), \
                       number_format='fixed4', tags='none', eos='auto', tokenization='canonical', certificate=True, \
@@ -50,7 +51,7 @@ pub(crate) fn build<'py>(
     tokenization: &str,
     certificate: bool,
     shard: (usize, usize),
-    threads: usize,
+    threads: Threads,
     skipped: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let TokenizerLike(tokenizer) = tokenizer;
@@ -66,8 +67,8 @@ pub(crate) fn build<'py>(
     let inputs = corpus.names().map(|name| Path::new(name.as_ref()));
     check_distinct(&[&output, &manifest], inputs).or_raise()?;
 
-    let manifest = py.detach(|| {
-        let pool = threads::pool(threads)?;
+    let (input, molecules) = py.detach(|| {
+        let pool = pool(threads)?;
         let mut listener = Listener::new(skipped);
         let mut molecules = Collector::default();
         let records = listener.until_stopped(corpus.records()).skip(part - 1).step_by(parts);
@@ -81,14 +82,14 @@ pub(crate) fn build<'py>(
                 "no molecule to build a template of: {rows} rows were read"
             )));
         }
-        let (bytes, manifest) = pool.install(|| {
-            let compiler = Compiler::new(&tokenizer, &options).or_raise()?;
-            let tried = |_: f64| {};
-            molecules.prove(&compiler, input, certificate.then_some(&tried as template::Tried<'_>)).or_raise()
-        })?;
-        manifest.save_with(&output, &bytes).or_raise()?;
-        Ok(manifest)
+        Ok((input, molecules))
     })?;
+    let (bytes, manifest) = heard(py, threads, move || {
+        let compiler = Compiler::new(&tokenizer, &options).or_raise()?;
+        let tried = |_: f64| {};
+        molecules.prove(&compiler, input, certificate.then_some(&tried as template::Tried<'_>)).or_raise()
+    })?;
+    py.detach(|| manifest.save_with(&output, &bytes)).or_raise()?;
     json::to_python(py, &manifest)
 }
 
@@ -97,7 +98,7 @@ pub(crate) fn build<'py>(
 #[pyo3(
     signature = (
         smiles, tokenizer, *, number_format="fixed4", tags="none", eos=Eos::auto(), tokenization="canonical",
-        threads=0
+        threads=Threads::default()
     ),
     text_signature = "(smiles, tokenizer, *, number_format='fixed4', tags='none', eos='auto', tokenization='canonical', \
                       threads=0)"
@@ -111,11 +112,11 @@ pub(crate) fn compile(
     tags: &str,
     eos: Eos,
     tokenization: &str,
-    threads: usize,
+    threads: Threads,
 ) -> PyResult<Artifact> {
     let TokenizerLike(tokenizer) = tokenizer;
     let options = options(&tokenizer, number_format, tags, eos, tokenization)?;
-    py.detach(|| {
+    heard(py, threads, move || {
         let mut molecules = Collector::default();
         for smiles in &smiles.0 {
             molecules.add(&Skeleton::new(smiles, options.tags.completion.as_ref()).or_raise()?);
@@ -123,9 +124,8 @@ pub(crate) fn compile(
         if molecules.is_empty() {
             return Err(CorpusError::new_err("no molecule to build a template of"));
         }
-        let bytes = threads::pool(threads)?
-            .install(|| molecules.build(&Compiler::new(&tokenizer, &options)?))
-            .or_raise()?;
+        let bytes =
+            Compiler::new(&tokenizer, &options).and_then(|compiler| molecules.build(&compiler)).or_raise()?;
         Ok(Artifact::new(Opened::from_bytes(bytes).or_raise()?.shared(), None))
     })
 }
@@ -135,7 +135,7 @@ pub(crate) fn compile(
 pub(crate) fn merge(py: Python<'_>, artifacts: &Bound<'_, PyAny>) -> PyResult<Artifact> {
     let parts = artifacts.try_iter()?.map(|part| Ok(part?.cast::<Artifact>()?.get().opened().clone()));
     let parts: Vec<Opened<SharedBytes>> = parts.collect::<PyResult<_>>()?;
-    py.detach(|| {
+    heard(py, Threads::default(), move || {
         let bytes = template::merge(&parts).or_raise()?;
         Ok(Artifact::new(Opened::from_bytes(bytes).or_raise()?.shared(), None))
     })

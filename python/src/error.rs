@@ -169,7 +169,16 @@ impl Raised for audit::AuditError {
 
 /// The exception of a token that was refused, in a row of a batch or outside of one.
 pub(crate) fn refused(py: Python<'_>, refused: &Refused, row: Option<usize>, token: i64) -> PyErr {
-    let text = row.map_or_else(|| refused.to_string(), |row| format!("row {row}: {refused}"));
+    let text = match u32::try_from(token) {
+        Ok(_) => refused.to_string(),
+        Err(_) => {
+            format!("{token} is no token, and there is none of that id at position {}", refused.position)
+        }
+    };
+    let text = match row {
+        Some(row) => format!("row {row}: {text}"),
+        None => text,
+    };
     let error = MatcherError::new_err(text);
     let value = error.value(py);
     let set = || -> PyResult<()> {

@@ -1,7 +1,11 @@
 //! Following one text token by token.
 
 use numpy::{IntoPyArray, PyArray1};
-use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
+use pyo3::{
+    exceptions::{PyTypeError, PyValueError},
+    prelude::*,
+    types::PyDict,
+};
 use tplc::{matcher::Matcher as Follower, primitives::TokenId};
 
 use crate::{
@@ -9,7 +13,7 @@ use crate::{
     error::{refused, token_id},
     tables::ids,
     template::{Template, label},
-    tokenizer::{numbers, token_ids},
+    tokenizer::{Number, numbers, token_ids},
 };
 
 /// Follows one text token by token. `copy.copy` gives another one at the same place.
@@ -100,8 +104,8 @@ impl Matcher {
     }
 
     /// Whether this id may come next.
-    fn allows(&self, id: i64) -> bool {
-        self.follower.allows(token_id(id))
+    fn allows(&self, id: Number) -> bool {
+        self.follower.allows(token_id(id.0))
     }
 
     /// Writes the ids that may come next as bits into a writable int32 row. Returns `False`, and writes nothing, if the text is
@@ -126,15 +130,22 @@ impl Matcher {
         Ok(self.follower.validate(&token_ids(ids)?))
     }
 
+    /// Takes as many of these ids as may come next, one after the other; tells how many.
+    fn take(&mut self, ids: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let ids = token_ids(ids)?;
+        Ok(ids.iter().take_while(|&&id| self.follower.advance(id).is_ok()).count())
+    }
+
     /// Takes the next token; tells whether it was `copy`, `forced` or `decided`. Raises `MatcherError` if it may not come next.
-    fn advance(&mut self, py: Python<'_>, id: i64) -> PyResult<&'static str> {
+    fn advance(&mut self, py: Python<'_>, id: Number) -> PyResult<&'static str> {
+        let Number(id) = id;
         let taken = self.follower.advance(token_id(id));
         taken.map(label).map_err(|error| refused(py, &error, None, id))
     }
 
     /// Takes back the last `count` tokens, or all if there are fewer.
-    fn rollback(&mut self, count: i64) -> PyResult<()> {
-        self.follower.rollback(tokens_back(count)?);
+    fn rollback(&mut self, count: Number) -> PyResult<()> {
+        self.follower.rollback(tokens_back(count.0)?);
         Ok(())
     }
 
@@ -154,6 +165,12 @@ impl Matcher {
 
     fn __deepcopy__(&self, py: Python<'_>, _memo: &Bound<'_, PyDict>) -> Self {
         self.copy(py)
+    }
+
+    fn __reduce__(&self) -> PyResult<Py<PyAny>> {
+        Err(PyTypeError::new_err(
+            "a Matcher does not pickle: send its template, which does, and the ids it has taken, for another one to take",
+        ))
     }
 
     fn __repr__(&self) -> String {

@@ -12,13 +12,15 @@ use tplc::corpus::{CorpusError, Progress, Record, Rejected};
 pub(crate) struct Listener {
     /// Called with each skipped row.
     skipped: Option<Py<PyAny>>,
+    /// Why the first row was skipped, if any was.
+    pub(crate) first: Option<String>,
     stopped: Arc<AtomicBool>,
     error: Option<PyErr>,
 }
 
 impl Listener {
     pub(crate) fn new(skipped: Option<Py<PyAny>>) -> Self {
-        Self { skipped, stopped: Arc::default(), error: None }
+        Self { skipped, first: None, stopped: Arc::default(), error: None }
     }
 
     /// These records, up to the moment when the listener wants no more.
@@ -47,6 +49,7 @@ impl Listener {
 
 impl Progress for Listener {
     fn rejected(&mut self, rejected: Rejected<'_>) {
+        self.first.get_or_insert_with(|| rejected.error.to_string());
         if let Some(skipped) = self.skipped.take() {
             self.hear(|py| skipped.call1(py, (rejected.error.to_string(),)).map(drop));
             self.skipped = Some(skipped);

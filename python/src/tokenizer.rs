@@ -1,8 +1,10 @@
 //! Tokenizers, as they are shipped.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use pyo3::{
+    Borrowed,
+    exceptions::{PyOverflowError, PyTypeError, PyValueError},
     prelude::*,
     types::{PyString, PyTuple},
 };
@@ -48,6 +50,35 @@ impl Tokenizer {
         Ok(Self { loaded: Arc::new(loaded), made: Made::Loaded { source, added_tokens } })
     }
 
+    /// Whether an object is a fast tokenizer of transformers.
+    pub(crate) fn is_of_transformers(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+        object.hasattr("backend_tokenizer")
+    }
+
+    /// The same as a fast tokenizer of transformers, its end of a sequence included. The width of the logits is that of the model
+    /// folder it came from, where that still has the same tokenizer.
+    pub(crate) fn of_transformers(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = object.py();
+        let json: String = object.getattr("backend_tokenizer")?.call_method0("to_str")?.extract()?;
+        let eos: Option<String> = object.getattr("eos_token")?.extract()?;
+        let origin: String = object.getattr("name_or_path")?.extract()?;
+        let beside = match Path::new(&origin).is_dir() {
+            true => Self::from_source(py, origin.clone(), Vec::new()).ok(),
+            false => None,
+        };
+        let name = match (&beside, origin.is_empty()) {
+            (Some(beside), _) => beside.name().to_owned(),
+            (None, false) => origin,
+            (None, true) => object.get_type().name()?.to_string(),
+        };
+        let alone = Self::from_json(py, json.clone(), name.clone(), eos.clone(), None)?;
+        let beside = beside.filter(|beside| beside.loaded.fingerprint() == alone.loaded.fingerprint());
+        match beside.and_then(|beside| beside.loaded.logits_width()) {
+            Some(width) => Self::from_json(py, json, name, eos, Some(width)),
+            None => Ok(alone),
+        }
+    }
+
     /// The crate's own.
     pub(crate) fn loaded(&self) -> &Arc<Loaded> {
         &self.loaded
@@ -61,11 +92,21 @@ pub(crate) fn numbers(ids: &[TokenId]) -> Vec<u32> {
 
 #[pymethods]
 impl Tokenizer {
-    /// Loads an embedded tokenizer, a `tokenizer.json`, a model folder, or `hf:ORG/NAME[@REVISION]`.
+    /// Loads an embedded tokenizer, a `tokenizer.json`, a model folder, or `hf:ORG/NAME[@REVISION]`; or takes over a fast one of
+    /// transformers.
     #[staticmethod]
     #[pyo3(signature = (source, added_tokens=None), text_signature = "(source, added_tokens=())")]
-    fn load(py: Python<'_>, source: TextOrPath, added_tokens: Option<Texts>) -> PyResult<Self> {
-        Self::from_source(py, source.0, added_tokens.map_or_else(Vec::new, |files| files.0))
+    fn load(source: &Bound<'_, PyAny>, added_tokens: Option<Texts>) -> PyResult<Self> {
+        let added_tokens = added_tokens.map_or_else(Vec::new, |files| files.0);
+        if !Self::is_of_transformers(source)? {
+            return Self::from_source(source.py(), source.extract::<TextOrPath>()?.0, added_tokens);
+        }
+        if added_tokens.is_empty() {
+            return Self::of_transformers(source);
+        }
+        Err(PyTypeError::new_err(
+            "a tokenizer of transformers has its added tokens: give it those with add_tokens",
+        ))
     }
 
     /// A tokenizer from the text of a `tokenizer.json`.
@@ -147,8 +188,8 @@ impl Tokenizer {
     }
 
     /// The text of one token for people; `None` for an id that no token has.
-    fn token(&self, id: i64) -> Option<String> {
-        self.loaded.token(token_id(id))
+    fn token(&self, id: Number) -> Option<String> {
+        self.loaded.token(token_id(id.0))
     }
 
     /// The id of the added token with this text.
@@ -157,8 +198,8 @@ impl Tokenizer {
     }
 
     /// Whether decoding may skip this id.
-    fn is_special(&self, id: i64) -> bool {
-        self.loaded.is_special(token_id(id))
+    fn is_special(&self, id: Number) -> bool {
+        self.loaded.is_special(token_id(id.0))
     }
 
     fn __repr__(&self) -> String {
@@ -181,13 +222,29 @@ impl Tokenizer {
     }
 }
 
+/// An id, a row or a count that Python gives, of whatever size is thinkable.
+pub(crate) struct Number(pub(crate) i64);
+
+impl<'py> FromPyObject<'_, 'py> for Number {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        value.extract().map(Self).map_err(|error| match error.is_instance_of::<PyOverflowError>(value.py()) {
+            true => PyValueError::new_err(format!(
+                "{value:?} is far too large: ids, rows and counts have 32 bits"
+            )),
+            false => error,
+        })
+    }
+}
+
 /// Ids that Python gives: a list, an array, a tensor.
 pub(crate) fn given_ids(ids: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
     let listed = match ids.hasattr("tolist")? {
         true => &ids.call_method0("tolist")?,
         false => ids,
     };
-    listed.try_iter()?.map(|id| id?.extract()).collect()
+    listed.try_iter()?.map(|id| Ok(id?.extract::<Number>()?.0)).collect()
 }
 
 /// The same as the crate's own.

@@ -87,3 +87,18 @@ def test_what_cannot_be_judged_says_why(methanal: tplc.Artifact, tmp_path) -> No
 def tiny() -> tplc.Tokenizer:
     vocabulary = {token: id for id, token in enumerate("0123456789.,-<>[]C=O")}
     return tplc.Tokenizer.from_json(json.dumps({"model": {"type": "BPE", "vocab": vocabulary, "merges": []}}), "tiny")
+
+
+def test_nothing_that_can_be_judged(methanal: tplc.Artifact) -> None:
+    """Not a report without junk."""
+    told: list[str] = []
+    for wrong in ([{"token_ids": [1, 2]}] * 3, [[1, 2]], ["[C]<1,2,3>"]):
+        with pytest.raises(tplc.CorpusError, match=rf"nothing could be judged: {len(wrong)} rows .* the first as ") as raised:
+            tplc.audit(wrong, methanal, skipped=told.append)
+        assert str(raised.value).endswith(told[-len(wrong)])
+    assert len(told) == 5
+    report = tplc.audit([{"token_ids": [1]}, {"text": TEXT}], methanal)
+    assert (report["input"], report["verdicts"]) == ({"rows": 2, "skipped": 1}, {"valid": 1})
+    assert tplc.audit([], methanal)["verdicts"] == {}
+    with pytest.raises(TypeError, match="generations is a mapping"):
+        tplc.audit({"ids": [1], "smiles": "C=O"}, methanal)

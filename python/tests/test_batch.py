@@ -1,5 +1,6 @@
 """Batches: many rows in one call, the same as one by one."""
 
+import array
 import copy
 import sys
 import threading
@@ -205,3 +206,16 @@ def test_other_threads_run_while_masks_are_filled(artifact: tplc.Artifact) -> No
         stop.set()
         sys.setswitchinterval(interval)
     assert ran > 0
+
+
+def test_bitmasks_that_hold_no_words_say_so(artifact: tplc.Artifact) -> None:
+    matcher = tplc.Matcher(artifact.template("CC=O"))
+    for bitmask in (bytes(4 * artifact.mask_words), bytearray(4 * artifact.mask_words)):
+        with pytest.raises(TypeError, match="a bitmask holds int32 words, and this one holds uint8"):
+            matcher.fill_mask(bitmask)
+    words = array.array("i", bytes(4 * artifact.mask_words))
+    assert matcher.fill_mask(words) and bits(np.array(words)) == matcher.allowed().tolist()
+    torch = pytest.importorskip("torch")
+    for tensor in (torch.zeros(artifact.mask_words, dtype=torch.bfloat16), torch.zeros(9, requires_grad=True)):
+        with pytest.raises(TypeError, match="a bitmask holds int32 words on the CPU, and this tensor cannot: "):
+            matcher.fill_mask(tensor)

@@ -2,6 +2,9 @@
 
 import itertools
 import pickle
+import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -152,3 +155,54 @@ def test_exceptions_are_a_family() -> None:
     assert issubclass(tplc.CertificateError, tplc.TemplateError)
     for error in itertools.chain(errors):
         assert pickle.loads(pickle.dumps(error("words"))).args == ("words",)
+
+
+@pytest.mark.parametrize("threads", [-1, -(2**70), 2**70])
+def test_threads_that_nobody_has(qwen: tplc.Tokenizer, threads: int) -> None:
+    calls = [
+        lambda: tplc.compile(["C"], qwen, threads=threads),
+        lambda: tplc.analyze("qwen", threads=threads),
+        lambda: tplc.audit([], tokenizer=qwen, number_format="fixed4", threads=threads),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=f"threads is {threads}: give how many, or 0"):
+            call()
+
+
+def test_a_list_that_is_no_texts(qwen: tplc.Tokenizer) -> None:
+    with pytest.raises(TypeError, match=r"number 1 \(from 0\) is wrong: a text is a str or a path; this is <class 'float'>"):
+        tplc.compile(["C", float("nan")], qwen)
+
+
+class Enough(Exception):
+    pass
+
+
+@pytest.fixture
+def soon() -> Iterator[None]:
+    """A signal that raises, in a while."""
+
+    def enough(*_: object) -> None:
+        raise Enough
+
+    before = signal.signal(signal.SIGALRM, enough)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_signals_are_heard_while_it_is_proven(qwen: tplc.Tokenizer, tmp_path: Path, soon: None) -> None:
+    """Reading two rows is nothing, trying all numbers takes a while."""
+    (tmp_path / "two.smi").write_text("CC=O\nC#N\n")
+    number_format = "(integer_digits: 2, decimals: 3)"
+    with pytest.raises(Enough):
+        tplc.build(tmp_path / "two.tplc", qwen, corpus=tmp_path / "two.smi", number_format=number_format, threads=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["two.smi"]
+
+
+def test_signals_are_heard_while_molecules_are_compiled(qwen: tplc.Tokenizer, soon: None) -> None:
+    with pytest.raises(Enough):
+        # Far more work than the signal waits for.
+        for _ in range(1000):
+            tplc.compile(["CC=O"], qwen, threads=1)

@@ -1,6 +1,7 @@
 """One matcher: masks, forced runs, going forward and back."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -158,3 +159,34 @@ def test_torch_tensors_are_filled_in_place(matcher: tplc.Matcher) -> None:
     mask = torch.zeros((2, 5000), dtype=torch.int32)
     assert matcher.fill_mask(mask[1])
     assert bits(mask[1].numpy()) == matcher.allowed().tolist() and not mask[0].any()
+
+
+def test_takes_what_it_may(artifact: tplc.Artifact) -> None:
+    matcher = tplc.Matcher(artifact.template("CC=O"))
+    ids = artifact.template("CC=O").encode("[C]<1,2,3>[C]<-1.5,0,0.25>=[O]<0,0,0>")
+    assert matcher.take(ids[:5] + [ids[0]] + ids[5:]) == len(matcher) == 5
+    assert matcher.take([]) == 0
+    assert matcher.take(np.array(ids[5:])) == len(ids) - 5 and matcher.is_finished
+    assert matcher.take(ids) == 0
+
+
+def test_it_says_why_it_does_not_pickle(artifact: tplc.Artifact) -> None:
+    template = artifact.template("CC=O")
+    for one, what in [(tplc.Matcher(template), "its template"), (tplc.MatcherBatch([template]), "its templates")]:
+        for protocol in (2, pickle.HIGHEST_PROTOCOL):
+            with pytest.raises(TypeError, match=f"does not pickle: send {what}"):
+                pickle.dumps(one, protocol)
+
+
+def test_numbers_that_no_id_can_be(artifact: tplc.Artifact) -> None:
+    matcher = tplc.Matcher(artifact.template("CC=O"))
+    batch = tplc.MatcherBatch([artifact.template("CC=O")])
+    with pytest.raises(tplc.MatcherError, match="^-1 is no token, .* at position 0$") as raised:
+        matcher.advance(-1)
+    assert raised.value.token == -1
+    with pytest.raises(tplc.MatcherError, match=r"^row 0: 4294967296 is no token"):
+        batch.advance([2**32])
+    calls = [matcher.advance, matcher.allows, matcher.rollback, batch.rollback, lambda huge: batch.advance([huge])]
+    for call in [*calls, lambda huge: matcher.take([huge]), lambda huge: batch.select([huge])]:
+        with pytest.raises(ValueError, match="1180591620717411303424 is far too large"):
+            call(2**70)

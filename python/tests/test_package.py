@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import tplc
+import tplc._drift
 import tplc._render
 import tplc._tplc
 from conftest import REPOSITORY
@@ -36,7 +37,7 @@ def test_types_say_what_is_there() -> None:
     assert public - {"render_smiles"} <= set(tplc.__all__)
 
 
-TYPED = ["tplc", "tplc._tplc", "tplc._render"]
+TYPED = ["tplc", "tplc._tplc", "tplc._render", "tplc._drift"]
 TYPED_WITH_TORCH = [f"tplc.{name}" for name in ("_arguments", "_heads", "_places", "_processor", "_rows", "_tables", "hf")]
 
 

@@ -131,3 +131,26 @@ def test_molecules_of_rdkit() -> None:
             ]
             positions = written.GetConformer().GetPositions()[order]
             assert np.abs(positions - coordinates).max() < 1e-4
+
+
+def test_a_molecule_without_positions_says_so() -> None:
+    pytest.importorskip("rdkit")
+    from rdkit import Chem
+
+    molecule = Chem.MolFromSmiles("CO")
+    with pytest.raises(ValueError, match="no conformer -1: the molecule has none; embed it, or give coordinates"):
+        tplc.render(molecule)
+    conformer = Chem.Conformer(2)
+    conformer.SetId(4)
+    molecule.AddConformer(conformer)
+    with pytest.raises(ValueError, match="no conformer 9: the molecule has those numbered 4;"):
+        tplc.render(molecule, conformer=9)
+    assert tplc.render(molecule, conformer=4) == tplc.render("CO", np.zeros((2, 3)))
+
+
+def test_tensors_of_any_kind() -> None:
+    torch = pytest.importorskip("torch")
+    positions = torch.tensor([[1.1558, -0.5, 0.25]], requires_grad=True)
+    assert tplc.render("C", positions) == tplc.render("C", [[1.1558, -0.5, 0.25]])
+    assert tplc.render("C", positions.bfloat16()) == "[C]<1.1562,-0.5000,0.2500>"
+    assert tplc.render("C", positions.double()[0][None].half()) == tplc.render("C", positions.half())

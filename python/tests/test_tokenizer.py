@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 import tplc
-from conftest import golden_json
+from conftest import REPOSITORY, golden_json
 
 TEXT = "[C]<-1.5,0,2>"
 
@@ -48,7 +48,8 @@ def test_added_tokens_are_laid_over(tmp_path) -> None:
 def tiny_json() -> str:
     vocabulary = {token: id for id, token in enumerate([*"0123456789.,-<>[]C=O", "<end>"])}
     model = {"type": "BPE", "vocab": vocabulary, "merges": []}
-    added = [{"id": 20, "content": "<end>", "special": True}]
+    flags = dict.fromkeys(["single_word", "lstrip", "rstrip", "normalized"], False)
+    added = [{"id": 20, "content": "<end>", "special": True} | flags]
     return json.dumps({"version": "1.0", "model": model, "added_tokens": added})
 
 
@@ -86,5 +87,49 @@ def test_what_cannot_be_loaded_says_why(source: str, message: str) -> None:
 
 
 def test_another_kind_of_thing_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match="tplc.Tokenizer"):
+    with pytest.raises(TypeError, match="a tokenizer is a tplc.Tokenizer, .* this is <class 'int'>"):
         tplc.compile(["C"], 7)
+
+
+def test_tokenizers_of_transformers() -> None:
+    """As they are: their own added tokens and end, whatever they were loaded from; but neither padding nor truncation."""
+    transformers = pytest.importorskip("transformers")
+    import tokenizers
+
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizers.Tokenizer.from_str(tiny_json()), eos_token="<end>"
+    )
+    fast.backend_tokenizer.enable_truncation(2)
+    fast.backend_tokenizer.enable_padding(length=100)
+    written = tplc.Tokenizer.from_json(tiny_json(), "tiny", eos="<end>")
+    taken = tplc.Tokenizer.load(fast)
+    assert (taken.fingerprint, taken.eos, taken.logits_width) == (written.fingerprint, 20, None)
+    assert taken.name == type(fast).__name__
+    assert taken.encode("C=O") == written.encode("C=O") == pickle.loads(pickle.dumps(taken)).encode("C=O")
+    with pytest.raises(TypeError, match="give it those with add_tokens"):
+        tplc.Tokenizer.load(fast, "tags.json")
+    artifact = tplc.compile(["C=O"], fast, number_format="fixed1")
+    artifact.check(fast)
+    assert artifact.eos == 20
+    template = artifact.template("CO", tokenizer=fast)
+    assert pickle.loads(pickle.dumps(template)).tokens == template.tokens
+
+
+def test_tokenizers_of_transformers_from_a_model_folder(qwen: tplc.Tokenizer) -> None:
+    transformers = pytest.importorskip("transformers")
+    folder = REPOSITORY / "models" / "tiny"
+    loaded, fast = tplc.Tokenizer.load(folder), transformers.AutoTokenizer.from_pretrained(folder)
+
+    def told(tokenizer: tplc.Tokenizer) -> tuple[object, ...]:
+        return tokenizer.fingerprint, tokenizer.name, tokenizer.eos, tokenizer.logits_width
+
+    assert told(tplc.Tokenizer.load(fast)) == told(loaded)
+    assert tplc.compile(["CC=O"], fast).to_bytes() == tplc.compile(["CC=O"], loaded).to_bytes()
+    names = [one["name"] for one in tplc.analyze([fast, qwen], corpus="reference:g2", placeholder="0")["tokenizers"]]
+    assert set(names) == {loaded.name, qwen.name}
+    fast.add_tokens(["[NEW]"])
+    changed = tplc.Tokenizer.load(fast)
+    assert (changed.logits_width, changed.eos) == (None, loaded.eos)
+    assert changed.encode("[NEW]") == [changed.added_token("[NEW]")]
+    with pytest.raises(tplc.WrongTokenizerError):
+        tplc.compile(["CC=O"], loaded).check(fast)

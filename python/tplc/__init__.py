@@ -10,7 +10,8 @@ format in every hole: no junk, no lost digit, no token that the model was not tr
     [43504, 34139]
 """
 
-from tplc._render import drift_rows, render
+from tplc._drift import drift_rows
+from tplc._render import render
 from tplc._tplc import (
     Artifact,
     ArtifactError,

@@ -14,14 +14,23 @@ class Cells:
 
     position: Tensor
     """The cell of each token of the pass, `(rows, tokens)`."""
+    row: Tensor
+    """The row of each, `(rows, 1)`."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.columns = size
 
-    def mask(self, dtype: torch.dtype) -> Tensor:
-        """What each token of the pass sees: the cells up to its own, as a bias `(rows, 1, tokens, columns)`."""
-        position = self.position
+    def go_to(self, cell: Tensor, tokens: int) -> Tensor:
+        """Lets the pass write so many tokens from this cell of each row on; returns where they go."""
+        self.row = torch.arange(len(cell), device=cell.device)[:, None]
+        self.position = cell[:, None] + torch.arange(tokens, device=cell.device)
+        return self.position
+
+    def mask(self, dtype: torch.dtype, groups: int = 1) -> Tensor:
+        """What each token of the pass sees: the cells up to its own, as a bias `(rows, 1, groups * tokens, columns)`, all tokens
+        so many times."""
+        position = self.position.repeat(1, groups)
         seen = torch.arange(self.columns, device=position.device) <= position[:, None, :, None]
         return torch.zeros(seen.shape, dtype=dtype, device=position.device).masked_fill_(~seen, torch.finfo(dtype).min)
 
@@ -52,8 +61,7 @@ class _Layer(CacheLayerMixin):
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        position = self.cells.position
-        row = torch.arange(len(position), device=position.device)[:, None]
+        row, position = self.cells.row, self.cells.position
         self.keys[row, :, position] = key_states.transpose(1, 2)
         self.values[row, :, position] = value_states.transpose(1, 2)
         return self.keys[:, :, : self.cells.columns], self.values[:, :, : self.cells.columns]

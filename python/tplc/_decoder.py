@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
+from threading import get_ident
 
 import torch
 from torch import Tensor
@@ -23,10 +26,9 @@ from transformers.generation import (
 )
 
 from tplc._cells import Cells
-from tplc._head import RestrictedHead, layers_of
 from tplc._heads import ASTRAY, DONE
 from tplc._places import Guide, Place, keep_only
-from tplc._probe import asks_the_host
+from tplc._probe import layers_of, reader_of
 from tplc._tables import ForcedRuns
 from tplc._tplc import MatcherError, Template
 
@@ -76,6 +78,12 @@ class Sampling:
         return warpers
 
 
+@lru_cache(maxsize=32)
+def recording_stream(device: torch.device, thread: int) -> torch.cuda.Stream:
+    """Where a thread records its passes on a device. The same one each time: libraries keep room for every stream they saw."""
+    return torch.cuda.Stream(device)
+
+
 class Decoder:
     """The rows of a batch while they are written. All tensors stay where they are; a pass changes what is in them."""
 
@@ -114,9 +122,8 @@ class Decoder:
         self.tokens[:, : ids.shape[1]] = (ids * mask).gather(1, order)[:, : self.cells.size]
         self.length, self.read = self.prompt.clone(), torch.zeros_like(self.prompt)
         self.failed = torch.zeros_like(self.prompt, dtype=torch.bool)
-        self.head = RestrictedHead(model, templates[0].tables.alphabet)
         self.cache = self.cells.cache(layers_of(model, self.cells.size))
-        asks = asks_the_host(model, self.head, self.cells.size)
+        self.reader, asks = reader_of(model, templates[0].tables.alphabet, self.cells.size)
         self.can_record = ids.is_cuda and not asks and bool(getattr(model, "_can_compile_fullgraph", False))
         self.pool = torch.cuda.graph_pool_handle() if ids.is_cuda else None
 
@@ -127,8 +134,8 @@ class Decoder:
         records = self.can_record if graphs is None else graphs
         self._look_at(self.longest_prompt + self.run)
         self._pass(self.longest_prompt + self.run)
-        while not self._is_done():
-            self._look_at(int(self.length.max()) + look_every * self.run)
+        while longest := self._longest():
+            self._look_at(longest + look_every * self.run)
             for _ in range(look_every):
                 if self.cells.columns in recorded:
                     recorded[self.cells.columns].replay()
@@ -143,9 +150,10 @@ class Decoder:
                         records = False
                         warnings.warn(f"a pass cannot be recorded, so there are no CUDA graphs: {error}", stacklevel=3)
 
-    def _is_done(self) -> bool:
-        """Whether all rows are finished; raises where one cannot be. This waits for the device."""
-        failed, done = torch.stack((self.failed.any(), (self.state == DONE).all())).tolist()
+    def _longest(self) -> int:
+        """The tokens of the longest row that is not finished, 0 if all are; raises where one cannot be. This waits for the
+        device."""
+        failed, longest = torch.stack((self.failed.any(), (self.length * (self.state != DONE)).max())).tolist()
         if failed:
             row = int(self.failed.int().argmax())
             token, position = int(self.tokens[row, self.length[row] - 1]), int(self.length[row] - self.prompt[row]) - 1
@@ -155,7 +163,7 @@ class Decoder:
             )
             error.row, error.token, error.position = row, token, position
             raise error
-        return done
+        return longest
 
     def _look_at(self, cells: int) -> None:
         self.cells.columns = min(self._rounded(cells), self.cells.size)
@@ -165,27 +173,34 @@ class Decoder:
 
     def _record(self) -> torch.cuda.CUDAGraph:
         """A pass, recorded; nothing of it is run."""
-        graph = torch.cuda.CUDAGraph()
+        with suppress(torch.OutOfMemoryError):
+            return self._recorded()
+        # A recording gets nothing of what the allocator keeps of earlier passes.
+        torch.cuda.empty_cache()
+        return self._recorded()
+
+    def _recorded(self) -> torch.cuda.CUDAGraph:
+        device, graph = self.tokens.device, torch.cuda.CUDAGraph()
         if self.sampling.generator is not None:
             graph.register_generator_state(self.sampling.generator)
-        # What other threads do meanwhile is theirs. A recording that fails leaves its stream behind.
-        with torch.cuda.stream(torch.cuda.current_stream(self.tokens.device)):
-            with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
+        here, aside = torch.cuda.current_stream(device), recording_stream(device, get_ident())
+        aside.wait_stream(here)
+        with torch.cuda.stream(aside):
+            # What other threads do meanwhile is theirs.
+            graph.capture_begin(pool=self.pool, capture_error_mode="thread_local")
+            try:
                 self._pass(self.run)
+            finally:
+                graph.capture_end()
+        here.wait_stream(aside)
         return graph
 
     def _pass(self, width: int) -> None:
         """Reads up to `width` tokens of each row, and chooses the next where that is due."""
         self._force(width)
-        position = self.read[:, None] + torch.arange(width, device=self.read.device)
-        self.cells.position = position
-        logits = self.head(
-            self.tokens.gather(1, position),
-            position_ids=position.minimum(self.last_position),
-            attention_mask=self.cells.mask(self.model.dtype),
-            past_key_values=self.cache,
-            use_cache=True,
-        )
+        position = self.cells.go_to(self.read, width)
+        ids = self.tokens.gather(1, position)
+        logits = self.reader(ids, position.minimum(self.last_position), self.cells, self.cache)
         fresh = (self.length - self.read).clamp(max=width)
         last = (fresh - 1).clamp(min=0)[:, None, None].expand(-1, 1, logits.shape[2])
         place = self.guide.at(self.state, self.number)
@@ -220,14 +235,14 @@ class Decoder:
 
     def _choose(self, logits: Tensor, place: Place) -> tuple[Tensor, Tensor]:
         """A token for each row, and whether it was there to choose; what is said of rows without a choice means nothing."""
-        allowed = self.head.columns(self.guide.allowed(place))
+        allowed = self.reader.columns(self.guide.allowed(place))
         scores = self.warpers(self.tokens, keep_only(logits, allowed))
         sound = scores.amax(-1).isfinite()
         if self.sampling.do_sample:
             # The first of exponential clocks to ring.
             clocks = torch.empty_like(scores).exponential_(generator=self.sampling.generator)
             scores = scores.softmax(-1) / clocks
-        return self.head.alphabet[scores.argmax(-1)], sound
+        return self.reader.alphabet[scores.argmax(-1)], sound
 
     def completions(self, pad: int, end: int | None) -> Tensor:
         """What was written behind the prompts, padded; and `end` behind it, where templates have no end of their own."""

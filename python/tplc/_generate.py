@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.generation import GenerateDecoderOnlyOutput
 
-from tplc._arguments import end_of, molecules_of, templates_of
+from tplc._arguments import end_of, templates_of
 from tplc._decoder import Decoder, Sampling
 from tplc._tplc import Artifact
 
@@ -34,26 +35,35 @@ def generate(
     return_dict_in_generate: bool = False,
     run: int = 4,
     cuda_graphs: bool | None = None,
+    **others: NoReturn,
 ) -> Tensor | GenerateDecoderOnlyOutput:
     """Generates the completion of each prompt under the template of its molecule, in fewer and cheaper passes.
 
     >>> sequences = tplc.hf.generate(model, prompts, artifact, smiles, do_sample=True, temperature=0.7, top_p=0.8)
 
     `prompts` is what a tokenizer returns (`input_ids`, `attention_mask`), or the ids; padding on either side is left out by
-    the mask. `smiles` has one SMILES for each prompt. The answer is that of `model.generate`: prompts as they came, with the
-    completions behind them, padded on the right.
+    the mask. Without one, every id is read, where `model.generate` guesses what is padding. `smiles` has one SMILES for each
+    prompt. The answer is that of `model.generate`: prompts as they came, with the completions behind them, padded on the
+    right; with `return_dict_in_generate`, an output that has `sequences` and nothing else.
 
     Nothing is taken from `model.generation_config` but the padding; what is not given is off. `generator` makes draws
-    repeatable. `run` bounds the tokens that a row reads in one pass. What the processor says greedily this says too where
-    the model is f32; in half precision, passes of another width round otherwise, and close choices may fall otherwise.
+    repeatable; `num_return_sequences` is for draws, too. `run` bounds the tokens that a row reads in one pass. What the
+    processor says greedily this says too where the model is f32; in half precision, passes of another width round otherwise,
+    and close choices may fall otherwise.
 
     On a GPU, passes are recorded as CUDA graphs where the model's class says that it can be compiled and a pass does not
     ask the host; `cuda_graphs=False` goes without, and `True` raises where they cannot be had. Each call records for itself,
-    once for each 256 cells, and each recording empties the allocator's cache: a call for a few tokens is better off without.
+    once for each 256 cells: a call for a few tokens is better off without.
 
     The first call with a model tries on a few tokens that it can be decoded so; others are a `ValueError`. Logits without
-    a finite choice are a `MatcherError`. The model is not changed, and other threads may call it.
+    a finite choice are a `MatcherError`. The model is not changed, and other threads may call it: what is read is a copy that
+    shares its weights, where heads that share keys and values (`sdpa`) are read without a copy of them for each.
     """
+    if others:
+        raise TypeError(
+            f"tplc.hf.generate takes no {' and no '.join(others)}: prompts are one argument, in their place, and "
+            "TemplateLogitsProcessor serves all that model.generate can do"
+        )
     if isinstance(prompts, Tensor):
         ids, mask = prompts, attention_mask
     else:
@@ -66,12 +76,14 @@ def generate(
         raise ValueError(f"prompts have the shape {tuple(ids.shape)}: give a row of ids for each prompt")
     if mask is not None and mask.shape != ids.shape:
         raise ValueError(f"attention_mask has the shape {tuple(mask.shape)}, and prompts {tuple(ids.shape)}")
-    end, smiles = end_of(artifact, eos_token_id), molecules_of(smiles)
-    if len(ids) != len(smiles):
-        raise ValueError(f"{len(ids)} prompts for {len(smiles)} molecules: give one SMILES for each prompt")
+    if num_return_sequences > 1 and not do_sample:
+        raise ValueError(f"num_return_sequences is {num_return_sequences} without do_sample=True: they would be the same")
+    end, templates = end_of(artifact, eos_token_id), templates_of(artifact, smiles)
+    if len(ids) != len(templates):
+        raise ValueError(f"{len(ids)} prompts for {len(templates)} molecules: give one SMILES for each prompt")
     sampling = Sampling(do_sample, temperature, top_k, top_p, min_p, generator)
     ids = ids.to(model.device, torch.long)
-    templates = [one for one in templates_of(artifact, smiles) for _ in range(num_return_sequences)]
+    templates = [one for one in templates for _ in range(num_return_sequences)]
     ids = ids.repeat_interleave(num_return_sequences, 0)
     mask = torch.ones_like(ids) if mask is None else mask.to(ids).repeat_interleave(num_return_sequences, 0)
     if not mask.any(1).all():

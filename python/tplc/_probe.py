@@ -1,4 +1,4 @@
-"""Whether a model reads through cells what it reads without them: tried, once for each model, on a few tokens."""
+"""Whether a model reads through cells what it reads without them: by its configuration, and tried, once, on a few tokens."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import warnings
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import PreTrainedModel
 
 from tplc._cells import Cells
-from tplc._head import RestrictedHead, layers_of
+from tplc._reader import Reader
 
 PASSES = [((0, 0), 6), ((6, 4), 3), ((9, 7), 3)]
 """Where each of two rows reads on, and how many tokens: as in decoding, one goes on from what the other reads again."""
@@ -20,7 +21,7 @@ LENGTH = 12
 ASKS = {"_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal", "item"}
 """Operations whose result comes to the host, so that they cannot be recorded."""
 
-_tried: WeakKeyDictionary[PreTrainedModel, tuple[int, bool]] = WeakKeyDictionary()
+_tried: WeakKeyDictionary[PreTrainedModel, tuple[int, bool, bool]] = WeakKeyDictionary()
 
 
 class Listening(TorchDispatchMode):
@@ -33,25 +34,51 @@ class Listening(TorchDispatchMode):
         return operation(*args, **(kwargs or {}))
 
 
-def asks_the_host(model: PreTrainedModel, head: RestrictedHead, size: int) -> bool:
-    """Whether a pass of this model looks at its own results, so that it cannot be recorded. A ValueError where the model
-    cannot be read through so many cells."""
-    known, asks = _tried.get(model, (0, False))
+def reader_of(model: PreTrainedModel, alphabet: np.ndarray, size: int, grouped: bool = True) -> tuple[Reader, bool]:
+    """How to read a model, and whether a pass looks at its own results, so that it cannot be recorded. A ValueError where the
+    model cannot be read through so many cells."""
+    known, as_known, asks = _tried.get(model, (0, grouped, False))
+    reader = Reader(model, alphabet, grouped and as_known)
     if size <= known:
-        return asks
-    asks, sound = _try(model, head, size)
+        return reader, asks
+    try:
+        asks, sound = _try(model, reader, size)
+    except ValueError:
+        if reader.groups == 1:
+            raise
+        return reader_of(model, alphabet, size, grouped=False)
     if sound:
-        _tried[model] = size, asks
-    return asks
+        _tried[model] = size, reader.groups > 1, asks
+    return reader, asks
+
+
+def layers_of(model: PreTrainedModel, size: int) -> int:
+    """The layers of a model, if it is one that cells can serve, as far as its configuration says."""
+    config = model.config.get_text_config(decoder=True)
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    window = getattr(config, "sliding_window", None) or size
+    if model.config.is_encoder_decoder or kinds - {"full_attention", "sliding_attention"} or window < size:
+        raise ValueError(
+            f"tplc.hf.generate needs a decoder whose attention sees all of {size} tokens: "
+            "use TemplateLogitsProcessor for this model"
+        )
+    if config._attn_implementation not in ("sdpa", "eager"):
+        raise ValueError('tplc.hf.generate needs a model with attn_implementation="sdpa" or "eager"')
+    if len({parameter.device for parameter in model.parameters()}) > 1:
+        raise ValueError(
+            "tplc.hf.generate needs a model on one device, and this one lies on several: "
+            "use TemplateLogitsProcessor for this model"
+        )
+    return config.num_hidden_layers
 
 
 @torch.no_grad()
-def _try(model: PreTrainedModel, head: RestrictedHead, size: int) -> tuple[bool, bool]:
+def _try(model: PreTrainedModel, reader: Reader, size: int) -> tuple[bool, bool]:
     """Whether a pass asks; and whether the logits could be compared. If not, decoding will tell what is wrong with them."""
-    ids = head.alphabet[torch.arange(2 * LENGTH, device=model.device) * 7 % len(head.alphabet)].view(2, LENGTH)
+    ids = reader.alphabet[torch.arange(2 * LENGTH, device=model.device) * 7 % len(reader.alphabet)].view(2, LENGTH)
     try:
-        plain = model(input_ids=ids, use_cache=False).logits[..., head.alphabet].float()
-        wrong, asks = _differences(model, head, size, ids, plain)
+        plain = model(input_ids=ids, use_cache=False).logits[..., reader.alphabet].float()
+        wrong, asks = _differences(model, reader, size, ids, plain)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
@@ -59,7 +86,7 @@ def _try(model: PreTrainedModel, head: RestrictedHead, size: int) -> tuple[bool,
     sound = bool(plain.amax(-1).isfinite().all())
     # Half of the tokens may differ: with rounding, a mixture of experts now and then asks another expert.
     scale = float(plain.masked_fill(plain.isinf(), 0).abs().max())
-    if sound and not float(wrong.median()) <= torch.finfo(model.dtype).eps ** 0.5 * scale:
+    if sound and not float(wrong.median()) <= torch.finfo(reader.dtype).eps ** 0.5 * scale:
         raise _refusal(model)
     if asks and model.device.type == "cuda":
         warnings.warn(f"{type(model).__name__} asks the host in each pass: no CUDA graphs", stacklevel=2)
@@ -67,20 +94,16 @@ def _try(model: PreTrainedModel, head: RestrictedHead, size: int) -> tuple[bool,
 
 
 def _differences(
-    model: PreTrainedModel, head: RestrictedHead, size: int, ids: Tensor, plain: Tensor
+    model: PreTrainedModel, reader: Reader, size: int, ids: Tensor, plain: Tensor
 ) -> tuple[Tensor, bool]:
     """How far each logit behind the first pass is off, the farthest of each token; and whether the last pass asked."""
     cells = Cells(size)
     cache, wrong, listening = cells.cache(layers_of(model, size)), [], Listening()
     for begins, width in PASSES:
-        at = torch.tensor(begins, device=ids.device)[:, None] + torch.arange(width, device=ids.device)
-        cells.position = at
-        mask = cells.mask(model.dtype)
+        at = cells.go_to(torch.tensor(begins, device=ids.device), width)
         with listening:
             listening.asked = False
-            logits = head(
-                ids.gather(1, at), position_ids=at, attention_mask=mask, past_key_values=cache, use_cache=True
-            )
+            logits = reader(ids.gather(1, at), at, cells, cache)
         logits, expected = logits.float(), plain.gather(1, at[:, :, None].expand_as(logits))
         # Both may be minus infinity.
         wrong.append((logits - expected).abs().masked_fill(logits == expected, 0).amax(-1))

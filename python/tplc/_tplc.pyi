@@ -5,7 +5,7 @@ All of it is in `tplc` as well; import from there.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
-from typing import Any, Literal, SupportsIndex, TypeAlias, final
+from typing import Any, Literal, Protocol, SupportsIndex, TypeAlias, final, type_check_only
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,15 @@ __version__: str
 _StrPath: TypeAlias = str | PathLike[str]
 """A path."""
 
-_TokenizerLike: TypeAlias = "Tokenizer | _StrPath"
+@type_check_only
+class _FastTokenizer(Protocol):
+    """A fast tokenizer of transformers."""
+
+    @property
+    def backend_tokenizer(self) -> Any:
+        """That of the `tokenizers` library."""
+
+_TokenizerLike: TypeAlias = "Tokenizer | _FastTokenizer | _StrPath"
 """A tokenizer, or what `Tokenizer.load` takes."""
 
 _Label: TypeAlias = Literal["copy", "forced", "decided"]
@@ -111,11 +119,15 @@ class Tokenizer:
     """A tokenizer as shipped. Immutable, to be shared between threads; pickles as where it came from."""
 
     @staticmethod
-    def load(source: _StrPath, added_tokens: _StrPath | Sequence[_StrPath] = ()) -> Tokenizer:
+    def load(source: _StrPath | _FastTokenizer, added_tokens: _StrPath | Sequence[_StrPath] = ()) -> Tokenizer:
         """Loads a tokenizer.
 
         `source` is the name of an embedded one (`tokenizers()` lists them), a `tokenizer.json`, a model folder, or
         `hf:ORG/NAME[@REVISION]`. `added_tokens` are files (RON or JSON) of tokens to lay over it.
+
+        A fast tokenizer of transformers is one, too, wherever a tokenizer is taken: as it is now, with the tokens that were
+        added to it and its `eos_token`. It is read each time; load it once where that takes long. The width of the logits is
+        known where it came from a model folder.
         """
 
     @staticmethod
@@ -230,6 +242,9 @@ def build(
     `eos` is the token that ends a sequence: its id, its text, `"auto"` (the tokenizer's own, if it tells) or `None`.
     `certificate` proves, before anything is written, every number and every literal against the tokenizer. `shard=(i, n)`
     takes row i, i+n, … of the corpus.
+
+    Ctrl-C is heard, as in all calls that may take long: it raises at once and nothing is written, though what is being
+    compiled or proven comes to its end in the background.
     """
 
 def compile(
@@ -483,7 +498,7 @@ class Template:
 class Matcher:
     """Follows one text token by token. `copy.copy` gives another one at the same place.
 
-    For one thread at a time. It does not pickle: send its template and the ids it has taken.
+    For one thread at a time. It does not pickle: send its template and the ids it has taken, for another one to `take`.
     """
 
     def __new__(cls, template: Template, *, forcing: bool = True) -> Matcher:
@@ -537,6 +552,9 @@ class Matcher:
 
     def validate(self, ids: Iterable[int]) -> int:
         """How many of these ids may come next, one after the other."""
+
+    def take(self, ids: Iterable[int]) -> int:
+        """Takes as many of these ids as may come next, one after the other, and tells how many: `validate` takes none."""
 
     def advance(self, id: int) -> _Label:
         """Takes the next token. Raises `MatcherError` if it may not come next."""
@@ -646,6 +664,8 @@ def audit(
     `generations` is a file of JSON lines, or dicts: `{"ids": [...]}` or `{"text": "..."}`, with `smiles` or `name` where the
     molecule is not to be told by the text. `molecules` says which SMILES a `name` means, and so does `corpus`. Without an
     artifact, `tokenizer` and `number_format` say what is judged; with one, `number_format`, `tags` and `eos` are its own.
+
+    Rows without ids or text are skipped, and where all are, that is a `CorpusError`.
 
     With `judgements`, the answer has one of that name for each line as well, as `--format jsonl` prints them.
     """

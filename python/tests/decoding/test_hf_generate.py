@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from contextlib import contextmanager
 
 import pytest
 
@@ -354,6 +355,7 @@ def test_a_laid_over_forward_is_still_called(torch, model, artifact, prompts):
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
         ({"run": 0}, "run is 0"),
         ({"num_return_sequences": -1}, "num_return_sequences is -1"),
+        ({"num_return_sequences": 2}, "num_return_sequences is 2 without do_sample=True"),
         ({"temperature": 0.7, "top_p": 0.9}, "temperature and top_p without do_sample=True"),
         ({"do_sample": True, "temperature": 0.0}, "temperature is 0.0"),
         ({"do_sample": True, "temperature": float("nan")}, "temperature is nan"),
@@ -411,39 +413,111 @@ def test_a_recording_that_fails(torch, model, artifact, prompts, monkeypatch):
         assert torch.equal(whole.completions(artifact.eos, None), expected)
 
 
-def test_a_recording_minds_its_own_thread_and_gives_its_stream_back(torch, model, artifact, prompts, monkeypatch):
-    from contextlib import contextmanager
+class Recordings:
+    """CUDA's streams and graphs as a recording sees them, and what it did with them, in order. The first `short` recordings
+    find no memory, and one without `sound` cannot be ended."""
 
-    from tplc._decoder import Decoder, Sampling
-
-    streams = ["current"]
+    def __init__(self, torch, monkeypatch, short=0, sound=True):
+        self.torch, self.did, self.short, self.sound, self.streams = torch, [], short, sound, [Stream(self, "current")]
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: self)
+        monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream(self, "aside"))
+        monkeypatch.setattr(torch.cuda, "stream", self.on)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: self.streams[-1])
+        monkeypatch.setattr(torch.cuda, "empty_cache", lambda: self.did.append("empty"))
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda *_: pytest.fail("nothing waits for the device"))
 
     @contextmanager
-    def stream(other):
-        before = streams[-1]
+    def on(self, stream):
+        self.streams.append(stream)
         try:
-            yield streams.append(other)
+            yield
         finally:
-            streams.append(before)
+            self.streams.pop()
 
-    class Recording:
-        def __init__(self, graph, pool, capture_error_mode):
-            assert capture_error_mode == "thread_local"
+    def capture_begin(self, pool, capture_error_mode):
+        assert (self.streams[-1].name, capture_error_mode) == ("aside", "thread_local")
+        self.did.append("begin")
+        self.short -= 1
+        if self.short >= 0:
+            raise self.torch.OutOfMemoryError("no room")
 
-        def __enter__(self):
-            streams.append("recording")
-
-        def __exit__(self, *_):
+    def capture_end(self):
+        assert self.streams[-1].name == "aside"
+        self.did.append("end")
+        if not self.sound:
             raise RuntimeError("the recording was invalidated")
 
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: None)
-    monkeypatch.setattr(torch.cuda, "stream", stream)
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: streams[-1])
-    monkeypatch.setattr(torch.cuda, "graph", Recording)
-    made = prompts(SMILES[:1])
-    templates = [artifact.template(SMILES[0])]
+
+class Stream:
+    def __init__(self, recordings, name):
+        self.recordings, self.name = recordings, name
+
+    def wait_stream(self, other):
+        self.recordings.did.append(f"{self.name} behind {other.name}")
+
+
+@pytest.fixture
+def decoder(torch, model, artifact, prompts):
+    """One that has read its prompt."""
+    from tplc._decoder import Decoder, Sampling, recording_stream
+
+    made, templates = prompts(SMILES[:1]), [artifact.template(SMILES[0])]
     decoder = Decoder(model, templates, made["input_ids"], made["attention_mask"].bool(), Sampling(), 4, None)
-    with torch.no_grad(), pytest.raises(RuntimeError, match="invalidated"):
+    recording_stream.cache_clear()
+    with torch.no_grad():
         decoder._pass(decoder.longest_prompt + 4)
+        yield decoder
+    recording_stream.cache_clear()
+
+
+ASIDE = ["aside behind current", "begin", "end", "current behind aside"]
+
+
+def test_a_recording_has_a_stream_of_its_own_thread_and_device(torch, decoder, monkeypatch):
+    from tplc._decoder import recording_stream
+
+    recordings = Recordings(torch, monkeypatch)
+    assert decoder._record() is recordings and decoder._record() is recordings
+    assert (recordings.did, len(recordings.streams)) == (2 * ASIDE, 1)
+    device, other = torch.device("cuda:0"), torch.device("cuda:1")
+    streams = [recording_stream(*of) for of in [(device, 1), (other, 1), (device, 2), (device, 1)]]
+    assert [streams.index(one) for one in streams] == [0, 1, 2, 0]
+
+
+def test_a_recording_that_cannot_be_ended_gives_its_stream_back(torch, decoder, monkeypatch):
+    recordings = Recordings(torch, monkeypatch, sound=False)
+    with pytest.raises(RuntimeError, match="invalidated"):
         decoder._record()
-    assert streams[-1] == "current"
+    assert (recordings.did, len(recordings.streams)) == (ASIDE[:3], 1)
+
+
+def test_a_recording_without_memory_is_tried_once_more(torch, decoder, monkeypatch):
+    recordings = Recordings(torch, monkeypatch, short=1)
+    assert decoder._record() is recordings
+    assert recordings.did == [*ASIDE[:2], "empty", *ASIDE]
+    recordings.short = 2
+    with pytest.raises(torch.OutOfMemoryError):
+        decoder._record()
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+def test_under_autocast(torch, artifact, prompts, assert_exact, kind):
+    """The model is f32, its queries and keys are not."""
+    import transformers
+
+    torch.manual_seed(8)
+    sizes = {"vocab_size": 312, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "head_dim": 16}
+    sizes |= {"num_attention_heads": 4, "num_key_value_heads": 2, "eos_token_id": artifact.eos, "pad_token_id": artifact.eos}
+    model = transformers.AutoModelForCausalLM.from_config(transformers.CONFIG_MAPPING[kind](**sizes)).eval()
+    made = prompts(SMILES[:3])
+    with torch.autocast("cpu", torch.bfloat16):
+        sequences = tplc.hf.generate(model, made, artifact, SMILES[:3])
+    assert_exact(sequences, made["input_ids"].shape[1], SMILES[:3])
+
+
+def test_arguments_that_it_does_not_take(model, artifact, prompts):
+    made = prompts(SMILES[:1])
+    with pytest.raises(TypeError, match="takes no num_beams and no streamer: prompts are one argument"):
+        tplc.hf.generate(model, made, artifact, SMILES[:1], num_beams=2, streamer=None)
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'prompts'"):
+        tplc.hf.generate(model, **made, artifact=artifact, smiles=SMILES[:1])

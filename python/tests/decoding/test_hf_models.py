@@ -127,13 +127,11 @@ def test_a_model_in_training_mode_is_told_so(torch, short):
 
 def test_models_that_ask_the_host_are_not_recorded(torch, short):
     """A frequency table that depends on the longest position is looked up by the host."""
-    from tplc._head import RestrictedHead
-    from tplc._probe import asks_the_host
+    from tplc._probe import reader_of
 
     rope = {"rope_type": "dynamic", "rope_theta": 10_000.0, "factor": 2.0}
     for settings, asks in [(USUAL, False), (USUAL | {"rope_parameters": rope}, True)]:
         model = made(torch, "llama", settings, short.eos)
-        head = RestrictedHead(model, short.tables.alphabet)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            assert [asks_the_host(model, head, size) for size in (128, 64)] == [asks, asks]
+            assert [reader_of(model, short.tables.alphabet, size)[1] for size in (128, 64)] == [asks, asks]
