@@ -31,6 +31,15 @@ pub struct InputCounts {
     pub skipped: u64,
 }
 
+impl InputCounts {
+    /// The rows of both; `None` if they are more than a number holds.
+    #[must_use]
+    pub fn checked_add(&self, other: &Self) -> Option<Self> {
+        let (rows, skipped) = (self.rows.checked_add(other.rows)?, self.skipped.checked_add(other.skipped)?);
+        Some(Self { rows, skipped })
+    }
+}
+
 /// Records that are worked on together; bounds both memory and the time between two progress reports.
 const BATCH_RECORDS: usize = 2048;
 const BATCH_BYTES: usize = 4 << 20;

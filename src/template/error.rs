@@ -25,6 +25,9 @@ pub enum TemplateError {
         "the manifests of the artifacts tell of different drift: build all shards with the same --drift FILE, or all without"
     )]
     OtherDrift,
+    /// Manifests whose rows, added, are more than an integer holds.
+    #[error("the rows of the manifests are more than can be counted: one of them does not say what was read")]
+    TooManyRows,
     /// The tokenizer refused a text.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),

@@ -23,6 +23,7 @@ mod layers;
 mod llguidance;
 mod smiles;
 mod template;
+mod template_faults;
 mod text;
 mod tiny_model;
 mod tokenizer_corpora;
