@@ -95,8 +95,13 @@ impl<'t> Compiler<'t> {
     /// Compiles the numbers of the format.
     ///
     /// # Errors
-    /// [`TemplateError`] if the tokenizer cannot be cut as exact templates need it, or the format is too wide.
+    /// [`TemplateError`] if the tokenizer cannot be cut as exact templates need it, the format is too wide, or the logits do
+    /// not have the end-of-sequence token.
     pub fn new(tokenizer: &'t Tokenizer, options: &TemplateOptions) -> Result<Self, TemplateError> {
+        let width = logits_width(tokenizer);
+        if let Some(eos) = options.eos.filter(|eos| eos.0 >= width) {
+            return Err(TemplateError::EosBeyond { tokenizer: tokenizer.name().to_owned(), eos, width });
+        }
         let mut compiler = Self {
             tokenizer,
             options: options.clone(),
@@ -185,10 +190,9 @@ impl<'t> Compiler<'t> {
         let tag = |of: fn(&TagPair) -> &String| {
             self.options.tags.completion.as_ref().map(of).cloned().unwrap_or_default()
         };
-        let largest = self.tokenizer.vocabulary().max_id().map_or(0, |id| id.0 + 1);
         Header {
             fingerprint: self.tokenizer.fingerprint().0,
-            logits_width: self.tokenizer.logits_width().unwrap_or(largest),
+            logits_width: logits_width(self.tokenizer),
             eos: self.options.eos,
             tokenization: self.options.tokenization,
             tokenizer: self.tokenizer.name().to_owned(),
@@ -325,4 +329,10 @@ impl<'t> Compiler<'t> {
             example,
         })
     }
+}
+
+/// Rows of the output layer, where they are known; else as many as there are ids.
+fn logits_width(tokenizer: &Tokenizer) -> u32 {
+    let ids = || tokenizer.vocabulary().max_id().map_or(0, |id| id.0 + 1);
+    tokenizer.logits_width().unwrap_or_else(ids)
 }

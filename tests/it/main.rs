@@ -21,6 +21,7 @@ mod export;
 mod golden;
 mod layers;
 mod llguidance;
+mod matcher;
 mod smiles;
 mod template;
 mod template_faults;

@@ -1,12 +1,41 @@
 //! What cannot be compiled, written, merged or read off: each refused in its own words, or text and no more.
 
 use tplc::{
+    artifact::{Tables, write},
     corpus::InputCounts,
-    template::Manifest,
+    primitives::TokenId,
+    template::{Compiler, Manifest, TemplateOptions, merge},
     text::{NumberFormat, Tags},
 };
 
-use crate::{template::artifact, tokenizer_support::load};
+use crate::{golden, template::artifact, tokenizer_support::load};
+
+/// A writer that is given a literal or a token that is not there says so, and writes no file that opens.
+#[test]
+fn what_cannot_be_written_is_refused() {
+    let of = |name| artifact(&load(name), NumberFormat::fixed(1), &Tags::none(), &["CC"]);
+    let artifact = of("qwen3");
+    let written = |row: &[u32]| write(artifact.tables(), std::iter::once(row.into()));
+    assert_eq!(written(&[0, 0, 0]).unwrap(), artifact.bytes());
+    let none = Vec::new();
+    for row in [&none[..], &[0], &[1, 0], &[0, 1], &[0, 1, 0]] {
+        assert!(written(row).is_err(), "{row:?}");
+    }
+    let mut tables = Tables::clone(artifact.tables());
+    tables.tokens = of("gpt-2").tables().tokens.clone();
+    assert!(write(&tables, std::iter::empty()).is_err());
+}
+
+/// An end-of-sequence token that the logits do not have, and a merge of nothing, are refused in their own words.
+#[test]
+fn options_that_no_artifact_can_have_are_refused() {
+    let tokenizer = load("qwen3");
+    let options = TemplateOptions { eos: Some(TokenId(10_000_000)), ..TemplateOptions::default() };
+    let beyond = Compiler::new(&tokenizer, &options).err().map(|fault| fault.to_string());
+    let nothing = merge::<Vec<u8>>(&[]).unwrap_err().to_string();
+    let faults = [beyond.unwrap_or_else(|| "compiled".to_owned()), nothing];
+    golden::check("templates", "misuse", faults.join("\n"));
+}
 
 /// Manifests may say anything: rows that cannot be added are no panic.
 #[test]
