@@ -147,9 +147,11 @@ impl SkeletonText {
         let mut text = String::with_capacity(open.len() + 5 * smiles.len() + close.len());
         let mut ends = Vec::with_capacity(smiles.len());
         text.push_str(open);
+        // Behind the last bracket that closes, none that opens is an atom.
+        let closed = smiles.rfind(']').unwrap_or(0);
         let mut rest = smiles;
         while let Some(&first) = rest.as_bytes().first() {
-            let Some(length) = atom(rest.as_bytes()) else {
+            let Some(length) = atom(rest.as_bytes(), smiles.len() - rest.len() < closed) else {
                 let other = rest.bytes().take_while(|byte| !byte.is_ascii()).count().max(1);
                 text.push_str(&rest[..other]);
                 rest = &rest[other..];
@@ -180,9 +182,10 @@ impl SkeletonText {
     }
 }
 
-/// The length of the atom that a text begins with, in bytes.
-fn atom(text: &[u8]) -> Option<usize> {
+/// The length of the atom that a text begins with, in bytes. `closes` tells whether a bracket closes further on.
+fn atom(text: &[u8], closes: bool) -> Option<usize> {
     match text {
+        [b'[', ..] if !closes => None,
         [b'[', ..] => text.iter().position(|&byte| byte == b']').map(|end| end + 1),
         [b'C', b'l', ..] | [b'B', b'r', ..] => Some(2),
         [b'B' | b'C' | b'N' | b'O' | b'P' | b'S' | b'F' | b'I' | b'*', ..]

@@ -10,6 +10,20 @@ use tplc::{
 
 use crate::{golden, template::artifact, tokenizer_support::load};
 
+/// A bracket that never closes is text and no atom, however many there are; one that closes takes all before it.
+#[test]
+fn brackets_that_never_close_are_no_atoms() {
+    let artifact = artifact(&load("qwen3"), NumberFormat::fixed(1), &Tags::none(), &["C"]);
+    let open = "[".repeat(100_000);
+    assert_eq!(artifact.literals_of(&open), [open.as_str()]);
+    assert_eq!(
+        artifact.literals_of(&format!("{open}]C")),
+        [format!("{open}]<"), ">[C]<".to_owned(), ">".to_owned()]
+    );
+    assert_eq!(artifact.literals_of(&format!("[nH]{open}")), ["[nH]<".to_owned(), format!(">{open}")]);
+    assert_eq!(artifact.literals_of("]["), ["]["]);
+}
+
 /// A writer that is given a literal or a token that is not there says so, and writes no file that opens.
 #[test]
 fn what_cannot_be_written_is_refused() {
