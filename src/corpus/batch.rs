@@ -48,7 +48,7 @@ const BATCH_BYTES: usize = 4 << 20;
 /// input. While a batch is worked on, the next is read. A row with a fault is skipped and told to `progress`.
 ///
 /// # Errors
-/// The first error of `work`, or [`CorpusError`] if the input cannot be read on.
+/// The first error of `work` in the order of the input, or [`CorpusError`] if the input cannot be read on.
 pub fn for_each_row<T: Send, E: From<CorpusError> + Send>(
     mut records: impl Iterator<Item = Result<Record, CorpusError>> + Send,
     pool: &rayon::ThreadPool,
@@ -57,15 +57,16 @@ pub fn for_each_row<T: Send, E: From<CorpusError> + Send>(
     mut take: impl FnMut(T),
 ) -> Result<InputCounts, E> {
     let mut counts = InputCounts::default();
-    let all = |batch: &[Record]| -> Result<Vec<Result<T, RowError>>, E> {
+    // All rows of a batch are worked on before one is judged, so that of several errors the first is told.
+    let all = |batch: &[Record]| -> Vec<Result<Result<T, RowError>, E>> {
         batch.par_iter().with_min_len(8).map(&work).collect()
     };
     let mut batch = read_batch(&mut records)?;
     while !batch.is_empty() {
         let (outcomes, next) = pool.install(|| rayon::join(|| all(&batch), || read_batch(&mut records)));
-        for (record, outcome) in batch.iter().zip(outcomes?) {
+        for (record, outcome) in batch.iter().zip(outcomes) {
             counts.rows += 1;
-            match outcome {
+            match outcome? {
                 Ok(result) => take(result),
                 Err(error) => {
                     counts.skipped += 1;

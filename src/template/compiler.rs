@@ -141,10 +141,11 @@ impl<'t> Compiler<'t> {
             LiteralPlace::ALL.into_iter().zip(literals.iter().zip(&mut compiled))
         {
             let texts: Vec<&str> = literals.iter().copied().collect();
-            let paths: Vec<Vec<Path>> =
-                texts.par_iter().map(|literal| self.literal(literal, place)).collect::<Result<_, _>>()?;
+            // All are tried before one is judged, so that of several faults the first is told at any number of threads.
+            let paths: Vec<Result<Vec<Path>, TemplateError>> =
+                texts.par_iter().map(|literal| self.literal(literal, place)).collect();
             let roots: Vec<StateId> =
-                paths.into_iter().map(|paths| builder.state_of_paths(paths)).collect::<Result<_, _>>()?;
+                paths.into_iter().map(|paths| builder.state_of_paths(paths?)).collect::<Result<_, _>>()?;
             *compiled = texts.into_iter().zip(roots).collect();
         }
         let (mut number_states, mut separator) = (self.number_states, self.separator);

@@ -4,11 +4,40 @@ use tplc::{
     artifact::{Tables, write},
     corpus::InputCounts,
     primitives::TokenId,
-    template::{Compiler, Manifest, TemplateOptions, merge},
-    text::{NumberFormat, Tags},
+    template::{Collector, Compiler, Manifest, TemplateError, TemplateOptions, merge},
+    text::{NumberFormat, Skeleton, Tags},
+    tokenizer::{AddedToken, AddedTokens, TokenizerSource},
 };
 
-use crate::{golden, template::artifact, tokenizer_support::load};
+use crate::{
+    golden,
+    template::{artifact, options},
+    tokenizer_support::load,
+};
+
+/// Of several literals that cannot be cut, the first is named, however many threads look and however long it takes.
+#[test]
+fn the_first_literal_that_cannot_be_cut_is_named() {
+    const DEPTH: usize = 5_000;
+    let atoms = ["Br", "Cl", "F", "I", "N", "O", "P", "S"];
+    let added = atoms.map(|atom| AddedToken::new(format!("{atom}]<1"), None)).to_vec();
+    let merging =
+        AddedTokens { name: "merging".into(), base: None, embedding_rows: None, added_tokens: added };
+    let tokenizer = "qwen3".parse::<TokenizerSource>().unwrap().load(&[merging]).unwrap();
+    let options = options(NumberFormat::fixed(1), &Tags::none(), &tokenizer);
+    let compiler = Compiler::new(&tokenizer, &options).unwrap();
+    let mut molecules = Collector::default();
+    let deep = format!("{}C{}Br", "C(".repeat(DEPTH), ")".repeat(DEPTH));
+    for smiles in atoms.map(|atom| format!("C{atom}")).into_iter().chain([deep]) {
+        molecules.add(&Skeleton::new(&smiles, None).unwrap());
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(8).build().unwrap();
+    for _ in 0..5 {
+        let fault = pool.install(|| molecules.build(&compiler)).unwrap_err();
+        let TemplateError::NotCut { text, .. } = fault else { panic!("{fault}") };
+        assert!(text.starts_with(">)))"), "{text}");
+    }
+}
 
 /// A bracket that never closes is text and no atom, however many there are; one that closes takes all before it.
 #[test]
