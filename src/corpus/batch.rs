@@ -13,13 +13,15 @@ pub struct Rejected<'a> {
     pub record: &'a Record,
 }
 
-/// What a caller hears of while a corpus is read.
+/// What a caller hears of while a corpus is read; one who does not listen gives `&mut ()`.
 pub trait Progress {
     /// A row was skipped. Rows come in the order of the input.
-    fn rejected(&mut self, rejected: Rejected<'_>);
+    fn rejected(&mut self, _rejected: Rejected<'_>) {}
     /// A batch is done; `rows` rows have been read so far.
-    fn advanced(&mut self, rows: u64);
+    fn advanced(&mut self, _rows: u64) {}
 }
+
+impl Progress for () {}
 
 /// Rows of input.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

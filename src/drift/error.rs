@@ -6,6 +6,7 @@ use crate::tokenizer::TokenizerError;
 
 /// Why counts could not be made or merged.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum DriftError {
     /// The tokenizer refused a text.
     #[error(transparent)]

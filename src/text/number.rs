@@ -84,6 +84,7 @@ pub enum LeadingZeros {
 
 /// Why a text is no number format, or a value cannot be written in one.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum NumberFormatError {
     /// The text names no format.
     #[error(

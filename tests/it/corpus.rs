@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use tplc::corpus::{
-    Corpus, CorpusError, CorpusOptions, EnrichedRow, JsonFields, Molecule, Position, Progress, Record,
-    Rejected, Row, RowError, Smiles, SmilesSource, for_each_row,
+    Corpus, CorpusError, CorpusOptions, EnrichedRow, JsonFields, Molecule, Position, Record, Row, RowError,
+    Smiles, SmilesSource, for_each_row,
 };
 
 use crate::golden;
@@ -301,13 +301,6 @@ CC=O
 $$$$
 ";
 
-struct Silent;
-
-impl Progress for Silent {
-    fn rejected(&mut self, _: Rejected<'_>) {}
-    fn advanced(&mut self, _: u64) {}
-}
-
 /// Of several rows that stop a run, the first in the input is told, whichever was worked on first.
 #[test]
 fn the_first_row_that_stops_a_run_is_told() {
@@ -322,7 +315,7 @@ fn the_first_row_that_stops_a_run_is_told() {
         }
     };
     let mut taken = 0;
-    let fault = for_each_row(corpus.records(), &pool, &mut Silent, work, |()| taken += 1).unwrap_err();
+    let fault = for_each_row(corpus.records(), &pool, &mut (), work, |()| taken += 1).unwrap_err();
     assert!(matches!(&fault, CorpusError::NotFound { input } if input == "10"), "{fault}");
     assert_eq!(taken, 9);
 }
