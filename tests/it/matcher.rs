@@ -1,8 +1,11 @@
 //! Matchers and batches of them: what they take, what they say is left, and what they refuse.
 
+use std::collections::BTreeMap;
+
 use tplc::{
+    artifact::{Bounds, Template},
     matcher::{BatchError, Matcher, MatcherBatch, TooNarrow, mask_words},
-    primitives::TokenId,
+    primitives::{StateId, TokenId},
     text::{NumberFormat, Tags},
 };
 
@@ -83,4 +86,48 @@ fn masks_that_are_too_narrow_are_refused() {
     assert_eq!(MatcherBatch::default().fill_masks(&mut [], 0), Ok(0));
     assert_eq!(matcher.fill_mask(&mut words), Ok(true));
     assert!(words.iter().any(|&word| word != 0 && word != 7));
+}
+
+/// The fewest and the most tokens, and decisions, from a place on: looked up in every way there is.
+fn left_by_looking(
+    template: &Template,
+    (state, number): (StateId, usize),
+    known: &mut BTreeMap<(StateId, usize), [Bounds; 2]>,
+) -> [Bounds; 2] {
+    if let Some(&known) = known.get(&(state, number)) {
+        return known;
+    }
+    let automaton = &template.tables().automaton;
+    let own = automaton.edges(state).iter().map(|(_, target)| (target.state, number));
+    let behind = template.behind(number).filter(|_| automaton.ends_number(state));
+    let behind = behind.into_iter().flat_map(|root| automaton.edges(root).iter());
+    let ways: Vec<_> = own.chain(behind.map(|(_, target)| (target.state, number + 1))).collect();
+    let chosen = u32::from(ways.len() > 1);
+    let left: Vec<_> = ways.iter().map(|&way| left_by_looking(template, way, known)).collect();
+    let bounds = |which: usize, more: u32| Bounds {
+        min: left.iter().map(|left| left[which].min + more).min().unwrap_or(0),
+        max: left.iter().map(|left| left[which].max + more).max().unwrap_or(0),
+    };
+    let left = [bounds(0, 1), bounds(1, chosen)];
+    known.insert((state, number), left);
+    left
+}
+
+#[test]
+fn what_is_left_is_what_every_way_on_takes() {
+    let mut places = 0;
+    for (name, format) in [("qwen3", "trimmed1"), ("gpt-2", "fixed1"), ("deepseek-v3", "fixed0")] {
+        let artifact = artifact(&load(name), format.parse().unwrap(), &Tags::none(), &["CC=O", "C"]);
+        for smiles in ["CC=O", "C"] {
+            let template = artifact.template(smiles).unwrap();
+            let mut known = BTreeMap::new();
+            left_by_looking(&template, (template.start(), 0), &mut known);
+            places += known.len();
+            for ((state, number), left) in known {
+                let fast = [template.tokens_left(state, number), template.decisions_left(state, number)];
+                assert_eq!(fast, left, "{name} {smiles}: {state:?} {number}");
+            }
+        }
+    }
+    assert!(places > 100, "{places}");
 }
