@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write, sync::OnceLock};
 use proptest::prelude::*;
 use rayon::prelude::*;
 use tplc::{
-    artifact::{Artifact, Automaton, Template, Tokenization},
+    artifact::{Artifact, Automaton, LiteralPlace, Template, Tokenization},
     corpus::{Coordinate, Corpus, CorpusOptions, Row},
     matcher::{Label, Matcher, mask_words},
     primitives::{StateId, TokenId},
@@ -418,6 +418,25 @@ fn long_molecules_are_spelled() {
     let artifact = artifact(&tokenizer, NumberFormat::fixed(4), &Tags::none(), &["CCC"]);
     let shown = snapshot(&artifact, [("long", "C".repeat(20_000).as_str())]).unwrap();
     assert!(shown.contains("× 19999"), "{}", &shown[..400.min(shown.len())]);
+}
+
+/// Rows gone through one behind the other are those that are looked up one by one, over blocks of the index.
+#[test]
+fn rows_in_order_are_those_by_number() {
+    let smiles: Vec<String> = molecules("reference:g2", &NumberFormat::fixed(1), 0)
+        .into_iter()
+        .map(|(smiles, ..)| smiles)
+        .collect();
+    let smiles: Vec<&str> = smiles.iter().map(String::as_str).collect();
+    let artifact = artifact(&load("qwen3"), NumberFormat::fixed(1), &Tags::none(), &smiles);
+    assert!(artifact.len() > 64);
+    let text = |(place, index): (LiteralPlace, usize)| {
+        artifact.tables().literals[place as usize].text(index).unwrap()
+    };
+    let rows: Vec<String> = artifact.rows().map(|row| row.map(text).collect()).collect();
+    let by_number: Vec<String> =
+        (0..artifact.len()).map(|row| artifact.literals(row).unwrap().collect()).collect();
+    assert_eq!(rows, by_number);
 }
 
 /// A part of the molecules that ends as the next begins is found at any number of threads.
