@@ -165,7 +165,8 @@ impl<'t> Compiler<'t> {
         Ok(Tables::new(self.header(), tokens, automaton, number_states as u32, separator, compiled))
     }
 
-    /// The template of a molecule, made from `tables`; literals that they lack are compiled now.
+    /// The template of a molecule, made from `tables`; if they lack a literal of it, from tables of its literals alone, which
+    /// are compiled now: how many others `tables` have costs nothing.
     ///
     /// # Errors
     /// [`TemplateError::OtherOptions`] if the tables were not compiled with this tokenizer and these options; else as
@@ -178,12 +179,11 @@ impl<'t> Compiler<'t> {
         if let Ok(template) = Template::of_literals(tables, literals.iter().copied()) {
             return Ok(template);
         }
-        let known = |place: usize| tables.literals[place].iter().map(|(literal, _)| literal).collect();
-        let mut all: [BTreeSet<&str>; 3] = [0, 1, 2].map(known);
+        let mut own: [BTreeSet<&str>; 3] = Default::default();
         for (index, literal) in literals.iter().enumerate() {
-            all[LiteralPlace::of(index, skeleton.atoms()) as usize].insert(literal);
+            own[LiteralPlace::of(index, skeleton.atoms()) as usize].insert(literal);
         }
-        Ok(Template::of_literals(&Arc::new(self.tables(&all)?), literals.into_iter())?)
+        Ok(Template::of_literals(&Arc::new(self.tables(&own)?), literals.into_iter())?)
     }
 
     /// What the tables say of themselves.
