@@ -120,7 +120,7 @@ fn main() {
         let mut words = vec![0u32; mask_words(artifact.tables().header.logits_width)];
         matcher.reset();
         let fill = median(5_000, || {
-            black_box(matcher.fill_mask(black_box(&mut words)));
+            black_box(matcher.fill_mask(black_box(&mut words))).expect("is wide enough");
         });
         let clear = median(5_000, || black_box(&mut words).fill(0));
 
@@ -143,7 +143,7 @@ fn main() {
         let mut batch = MatcherBatch::new(rows);
         let back = vec![usize::MAX; batch.len()];
         let mut walk = || {
-            batch.rollback(&back);
+            batch.rollback(&back).expect("one for each row");
             for tokens in &steps {
                 black_box(batch.rows().iter().map(|row| row.mask_row().len()).sum::<usize>());
                 batch.advance(tokens).expect("is allowed");
@@ -215,7 +215,7 @@ fn hundred_megabytes(all: &[(String, Skeleton, String)]) -> Vec<u8> {
         let numbers = std::iter::once(below(first)).chain((0..24).map(|_| below(inner))).collect::<Vec<_>>();
         numbers.into_iter().chain([below(last)]).collect()
     };
-    write(tables, (0..2_000_000).map(row))
+    write(tables, (0..2_000_000).map(row)).expect("is sound")
 }
 
 fn ratio(a: Duration, b: Duration) -> f64 {

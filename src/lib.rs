@@ -28,22 +28,16 @@
 //!
 //! ```
 //! use tplc::{
-//!     corpus::{Corpus, CorpusOptions, Progress, Rejected},
+//!     corpus::{Corpus, CorpusOptions},
 //!     drift::{Analysis, AnalysisOptions, CostModel, Report},
 //!     tokenizer::TokenizerSource,
 //! };
-//!
-//! struct Silent;
-//! impl Progress for Silent {
-//!     fn rejected(&mut self, _: Rejected<'_>) {}
-//!     fn advanced(&mut self, _rows: u64) {}
-//! }
 //!
 //! let tokenizers = ["qwen".parse::<TokenizerSource>()?.load(&[])?];
 //! let corpus = Corpus::open(&["reference:g2".to_owned()], &CorpusOptions::default())?;
 //! let options = AnalysisOptions::default();
 //! let mut analysis = Analysis::new(&tokenizers, &options)?;
-//! analysis.run(corpus.records(), &mut Silent)?;
+//! analysis.run(corpus.records(), &mut ())?;
 //!
 //! let report = Report::new(&analysis.finish()?, CostModel::default());
 //! let qwen = &report.tokenizers[0];

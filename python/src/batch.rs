@@ -7,7 +7,7 @@ use pyo3::{
     types::PyDict,
 };
 use tplc::{
-    matcher::{Matcher as Follower, MatcherBatch as Followers, Refused},
+    matcher::{BatchError, Matcher as Follower, MatcherBatch as Followers},
     primitives::TokenId,
 };
 
@@ -112,12 +112,13 @@ impl MatcherBatch {
         let filled = with_words(py, bitmask, least, |words, [rows, stride]| {
             (rows >= followers.len()).then(|| followers.fill_masks(words, stride)).ok_or(rows)
         })?;
-        filled.map_err(|rows| {
+        let filled = filled.map_err(|rows| {
             PyValueError::new_err(format!(
                 "the bitmask has {rows} rows, and the batch has {}",
                 self.templates.len()
             ))
-        })
+        })?;
+        filled.map_err(misused)
     }
 
     /// Takes one token in each row; finished rows take none. Raises `MatcherError` with the first row that refuses its token; then
@@ -131,8 +132,11 @@ impl MatcherBatch {
             )));
         }
         let tokens: Vec<TokenId> = given.iter().copied().map(token_id).collect();
-        let taken = py.detach(|| advance_all(&mut self.followers, &tokens));
-        taken.map_err(|(row, error)| refused(py, &error, Some(row), given[row]))
+        let taken = py.detach(|| self.followers.advance(&tokens));
+        taken.map_err(|error| match error {
+            BatchError::Refused { row, refused } => self::refused(py, &refused, Some(row), given[row]),
+            error => misused(error),
+        })
     }
 
     /// The forced run of each row. They are not taken.
@@ -159,8 +163,7 @@ impl MatcherBatch {
                 "{given} counts were given, and the batch has {rows} rows"
             )));
         }
-        self.followers.rollback(&counts);
-        Ok(())
+        self.followers.rollback(&counts).map_err(misused)
     }
 
     /// Takes these rows, or all, back to their start.
@@ -232,11 +235,7 @@ impl MatcherBatch {
     }
 }
 
-/// Takes one token in each unfinished row, or none in any.
-fn advance_all(followers: &mut Followers, tokens: &[TokenId]) -> Result<(), (usize, Refused)> {
-    let taking: Vec<usize> = followers.rows().iter().map(|row| usize::from(!row.is_finished())).collect();
-    followers.advance(tokens).inspect_err(|&(row, _)| {
-        // Rows before the one that refused have taken theirs.
-        followers.rollback(&taking[..row]);
-    })
+/// The exception of a batch that was given something for other rows than it has, or masks that are too narrow.
+fn misused(error: BatchError) -> PyErr {
+    PyValueError::new_err(error.to_string())
 }

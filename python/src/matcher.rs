@@ -112,7 +112,8 @@ impl Matcher {
     /// finished.
     fn fill_mask(&self, py: Python<'_>, bitmask: &Bound<'_, PyAny>) -> PyResult<bool> {
         let least = self.template.get().least_mask_words();
-        with_words(py, bitmask, least, |words, [_]| self.follower.fill_mask(words))
+        let filled = with_words(py, bitmask, least, |words, [_]| self.follower.fill_mask(words))?;
+        filled.map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
     /// The ids from here on that have no alternative. They are not taken.

@@ -37,6 +37,12 @@ pub enum Error {
         /// What is wrong with it.
         fault: &'static str,
     },
+    /// Tables and molecules that no artifact can hold.
+    #[error("no artifact can be written: {fault}")]
+    Unwritable {
+        /// What is wrong with them.
+        fault: &'static str,
+    },
     /// A literal of a molecule is not in the literal table.
     #[error(
         "the artifact has no literal {literal:?} (number {index} of {text:?}): add the molecule to the corpus and build again, or compile it with the tokenizer at hand"

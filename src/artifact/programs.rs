@@ -71,6 +71,16 @@ impl<'b> Programs<'b> {
         usize::try_from(u64::from_le_bytes(bytes.try_into().ok()?)).ok()
     }
 
+    /// All rows in order, each behind the one before it.
+    pub(super) fn all(self) -> impl Iterator<Item = impl Iterator<Item = u32> + 'b> {
+        let mut at = 0;
+        (0..self.len).map(move |_| {
+            let row = self.row_at(at);
+            at += self.row_at(at).count();
+            row
+        })
+    }
+
     /// Row `row`.
     pub(super) fn row(self, row: usize) -> Option<impl Iterator<Item = u32> + 'b> {
         if row >= self.len {

@@ -144,7 +144,7 @@ impl<D: AsRef<[u8]>> Artifact<D> {
 
     /// All molecules in order, each as its literals by place and index there.
     pub fn rows(&self) -> impl Iterator<Item = impl Iterator<Item = (LiteralPlace, usize)>> {
-        (0..self.len()).filter_map(|index| Some(self.row(index).ok()?.map(|number| self.place(number))))
+        self.programs().all().map(|row| row.map(|number| self.place(number)))
     }
 
     /// The number of a molecule by its literals.

@@ -1,6 +1,6 @@
 //! The template of one molecule: its literals, as roots in the shared automaton.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::{Artifact, Bounds, Error, LiteralPlace, Tables};
 use crate::primitives::StateId;
@@ -12,8 +12,23 @@ use crate::primitives::StateId;
 #[derive(Clone, Debug)]
 pub struct Template {
     tables: Arc<Tables>,
+    text: Arc<Text>,
+}
+
+/// What is of one molecule alone.
+#[derive(Debug)]
+struct Text {
     /// The root of each literal: one more than there are atoms.
-    roots: Arc<[StateId]>,
+    roots: Box<[StateId]>,
+    /// What is left behind each hole, the last one first; made when it is first asked for.
+    left: OnceLock<Box<[Left]>>,
+}
+
+/// What is left of a text.
+#[derive(Clone, Copy, Debug, Default)]
+struct Left {
+    tokens: Bounds,
+    decisions: Bounds,
 }
 
 /// Numbers in a hole: x, y and z.
@@ -21,7 +36,7 @@ const AXES: usize = 3;
 
 impl Template {
     pub(super) fn new(tables: Arc<Tables>, roots: impl Iterator<Item = StateId>) -> Self {
-        Self { tables, roots: roots.collect() }
+        Self { tables, text: Arc::new(Text { roots: roots.collect(), left: OnceLock::new() }) }
     }
 
     /// The template of a text of these literals: one before each hole and one behind the last.
@@ -43,7 +58,7 @@ impl Template {
             let unknown = || Error::UnknownLiteral { literal: literal.to_owned(), index, text: text() };
             roots.push(root.ok_or_else(unknown)?);
         }
-        Ok(Self { tables: Arc::clone(tables), roots: roots.into() })
+        Ok(Self::new(Arc::clone(tables), roots.into_iter()))
     }
 
     /// The tables that it shares with all templates of its artifact.
@@ -55,7 +70,7 @@ impl Template {
     /// The number of atoms, which is that of holes.
     #[must_use]
     pub fn atoms(&self) -> usize {
-        self.roots.len() - 1
+        self.text.roots.len() - 1
     }
 
     /// The numbers of all holes: three an atom.
@@ -67,7 +82,7 @@ impl Template {
     /// Where the text begins.
     #[must_use]
     pub fn start(&self) -> StateId {
-        self.roots.first().copied().unwrap_or_default()
+        self.text.roots.first().copied().unwrap_or_default()
     }
 
     /// The root of the literal or separator behind a number; numbers count from 0.
@@ -77,38 +92,60 @@ impl Template {
         if axis + 1 < AXES && atom < self.atoms() {
             return Some(self.tables.separator);
         }
-        self.roots.get(atom + 1).copied()
+        self.text.roots.get(atom + 1).copied()
     }
 
     /// Tokens from `state`, inside or before number `number`, to the end of the text.
     #[must_use]
     pub fn tokens_left(&self, state: StateId, number: usize) -> Bounds {
-        let distances = &self.tables.distances;
-        let edges = |root: StateId| self.tables.automaton.edges(root).iter();
-        let mut left = distances[state.index()].tokens;
-        for root in (number..self.numbers()).filter_map(|number| self.behind(number)) {
-            let behind = edges(root).map(|(_, target)| distances[target.state.index()].tokens);
-            left = left + Bounds::over(behind).plus(1);
-        }
-        left
+        self.tables.distances[state.index()].tokens + self.left(number).tokens
     }
 
     /// Tokens among [`Template::tokens_left`] that have an alternative: forward passes that must sample.
     #[must_use]
     pub fn decisions_left(&self, state: StateId, number: usize) -> Bounds {
-        let distances = &self.tables.distances;
-        let edges = |root: StateId| self.tables.automaton.edges(root);
-        let branches = |root: Option<StateId>| usize::from(root.is_some_and(|root| edges(root).len() > 1));
-        let mut left = distances[state.index()].decisions[branches(self.behind(number))];
-        for number in number..self.numbers() {
-            let Some(root) = self.behind(number) else { break };
-            let next = branches(self.behind(number + 1));
-            left = left
-                + Bounds::over(
-                    edges(root).iter().map(|(_, target)| distances[target.state.index()].decisions[next]),
-                );
+        let branches = self.branches(self.behind(number));
+        self.tables.distances[state.index()].decisions[branches] + self.left(number).decisions
+    }
+
+    /// What is left behind number `number`: up to the end of its hole number by number, and from there on at once.
+    fn left(&self, number: usize) -> Left {
+        let holes = self.text.left.get_or_init(|| self.left_behind_holes());
+        let hole = (number / AXES).min(self.atoms());
+        let behind = self.atoms().checked_sub(hole + 1).and_then(|at| holes.get(at)).copied();
+        let in_hole = number..self.numbers().min((hole + 1) * AXES);
+        in_hole.rev().fold(behind.unwrap_or_default(), |left, number| self.before(number, left))
+    }
+
+    /// What is left behind each hole, the last one first.
+    fn left_behind_holes(&self) -> Box<[Left]> {
+        let mut left = Left::default();
+        let mut holes = Vec::with_capacity(self.atoms());
+        for hole in (0..self.atoms()).rev() {
+            holes.push(left);
+            left =
+                (hole * AXES..(hole + 1) * AXES).rev().fold(left, |left, number| self.before(number, left));
         }
-        left
+        holes.into()
+    }
+
+    /// What is left behind a number, if `left` is left behind the next: what leads from one to the other comes before that.
+    fn before(&self, number: usize, left: Left) -> Left {
+        let Some(root) = self.behind(number) else { return left };
+        let next = self.branches(self.behind(number + 1));
+        let behind = || {
+            let edges = self.tables.automaton.edges(root).iter();
+            edges.map(|(_, target)| self.tables.distances[target.state.index()])
+        };
+        Left {
+            tokens: Bounds::over(behind().map(|behind| behind.tokens)).plus(1) + left.tokens,
+            decisions: Bounds::over(behind().map(|behind| behind.decisions[next])) + left.decisions,
+        }
+    }
+
+    /// Whether a literal begins with a choice: which of a state's two distances holds before it.
+    fn branches(&self, root: Option<StateId>) -> usize {
+        usize::from(root.is_some_and(|root| self.tables.automaton.edges(root).len() > 1))
     }
 }
 
@@ -147,9 +184,11 @@ impl SkeletonText {
         let mut text = String::with_capacity(open.len() + 5 * smiles.len() + close.len());
         let mut ends = Vec::with_capacity(smiles.len());
         text.push_str(open);
+        // Behind the last bracket that closes, none that opens is an atom.
+        let closed = smiles.rfind(']').unwrap_or(0);
         let mut rest = smiles;
         while let Some(&first) = rest.as_bytes().first() {
-            let Some(length) = atom(rest.as_bytes()) else {
+            let Some(length) = atom(rest.as_bytes(), smiles.len() - rest.len() < closed) else {
                 let other = rest.bytes().take_while(|byte| !byte.is_ascii()).count().max(1);
                 text.push_str(&rest[..other]);
                 rest = &rest[other..];
@@ -180,9 +219,10 @@ impl SkeletonText {
     }
 }
 
-/// The length of the atom that a text begins with, in bytes.
-fn atom(text: &[u8]) -> Option<usize> {
+/// The length of the atom that a text begins with, in bytes. `closes` tells whether a bracket closes further on.
+fn atom(text: &[u8], closes: bool) -> Option<usize> {
     match text {
+        [b'[', ..] if !closes => None,
         [b'[', ..] => text.iter().position(|&byte| byte == b']').map(|end| end + 1),
         [b'C', b'l', ..] | [b'B', b'r', ..] => Some(2),
         [b'B' | b'C' | b'N' | b'O' | b'P' | b'S' | b'F' | b'I' | b'*', ..]

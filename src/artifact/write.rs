@@ -1,7 +1,7 @@
 //! Writing an artifact: same tables and molecules, same bytes.
 
 use super::{
-    Tables, Tokenization,
+    Error, Tables, Tokenization,
     programs::{BLOCK, Numbering},
     read::{ANY_TOKENIZATION, ENDS_NUMBER, FREE, HAS_EOS},
     wire,
@@ -11,32 +11,44 @@ use super::{
 ///
 /// A molecule is given by the index of its first literal among first literals, of its inner ones among inner ones and
 /// of its last one among last ones. Molecules may come in any order, and more than once.
-#[must_use]
-pub fn write(tables: &Tables, molecules: impl Iterator<Item = Box<[u32]>>) -> Vec<u8> {
-    let numbering = Numbering::of([0, 1, 2].map(|place: usize| tables.literals[place].len()));
-    let numbered = |mut row: Box<[u32]>| {
-        let [_, inner @ .., last] = &mut *row else { return row };
-        inner.iter_mut().for_each(|literal| *literal += numbering.inner);
-        *last += numbering.last;
-        row
-    };
-    let mut molecules: Vec<Box<[u32]>> = molecules.map(numbered).collect();
+///
+/// # Errors
+/// [`Error::Unwritable`] if a molecule has a literal that the tables do not have, or the automaton a token.
+pub fn write(tables: &Tables, molecules: impl Iterator<Item = Box<[u32]>>) -> Result<Vec<u8>, Error> {
+    let counts = [0, 1, 2].map(|place: usize| tables.literals[place].len());
+    let numbering = Numbering::of(counts);
+    let mut molecules: Vec<Box<[u32]>> =
+        molecules.map(|row| numbered(row, counts, numbering)).collect::<Result<_, _>>()?;
     molecules.sort_unstable();
     molecules.dedup();
     let (index, rows) = programs(numbering, &molecules);
-    wire::file(&[
+    Ok(wire::file(&[
         header(tables, molecules.len()),
         words(tables.tokens.ids.iter().map(|id| id.0)),
         texts(&tables.tokens.ends, &tables.tokens.text),
         states(tables),
-        edge_tokens(tables),
+        edge_tokens(tables)?,
         words(
             tables.automaton.targets.iter().map(|target| target.state.0 | if target.free { FREE } else { 0 }),
         ),
         literals(tables),
         index,
         rows,
-    ])
+    ]))
+}
+
+/// A molecule by the numbers of its literals over all places.
+fn numbered(mut row: Box<[u32]>, counts: [usize; 3], numbering: Numbering) -> Result<Box<[u32]>, Error> {
+    let [first, inner @ .., last] = &mut *row else {
+        return Err(Error::Unwritable { fault: "a molecule has fewer literals than two" });
+    };
+    let known = |literal: &u32, place: usize| (*literal as usize) < counts[place];
+    if !known(first, 0) || !inner.iter().all(|literal| known(literal, 1)) || !known(last, 2) {
+        return Err(Error::Unwritable { fault: "a molecule has a literal that the tables do not have" });
+    }
+    inner.iter_mut().for_each(|literal| *literal += numbering.inner);
+    *last += numbering.last;
+    Ok(row)
 }
 
 fn header(tables: &Tables, molecules: usize) -> Vec<u8> {
@@ -62,9 +74,14 @@ fn states(tables: &Tables) -> Vec<u8> {
 }
 
 /// Tokens by their place among the ids: two bytes each.
-fn edge_tokens(tables: &Tables) -> Vec<u8> {
-    let place = |token| tables.tokens.ids.binary_search(token).unwrap_or_default() as u16;
-    tables.automaton.tokens.iter().flat_map(|token| place(token).to_le_bytes()).collect()
+fn edge_tokens(tables: &Tables) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::with_capacity(2 * tables.automaton.tokens.len());
+    for token in &tables.automaton.tokens {
+        let place = tables.tokens.ids.binary_search(token).ok().and_then(|place| u16::try_from(place).ok());
+        let unknown = Error::Unwritable { fault: "the automaton has a token that the tables do not name" };
+        bytes.extend(place.ok_or(unknown)?.to_le_bytes());
+    }
+    Ok(bytes)
 }
 
 fn literals(tables: &Tables) -> Vec<u8> {

@@ -211,14 +211,16 @@ impl<'t> Auditor<'t> {
         judgement.truncated += u64::from(faults.truncated);
         let mut kinds = BTreeSet::new();
         let first = generation.tokens.partition_point(|(_, token)| token.end <= hole.start);
+        // Both ascend, so one index goes along beside the tokens.
+        let mut next = 0;
         for (id, token) in &generation.tokens[first..] {
             if token.start >= hole.end {
                 break;
             }
-            let within = |junk: &&Range<usize>| {
-                junk.start + hole.start < token.end && junk.end + hole.start > token.start
-            };
-            let Some(junk) = faults.junk.iter().find(within) else { continue };
+            let behind = |junk: &&Range<usize>| junk.end + hole.start <= token.start;
+            next += faults.junk[next..].iter().take_while(behind).count();
+            let reached = |junk: &&Range<usize>| junk.start + hole.start < token.end;
+            let Some(junk) = faults.junk.get(next).filter(reached) else { continue };
             let byte = generation.bytes[token.start.max(junk.start + hole.start)];
             let kind = if self.tokenizer.is_added(*id) { JunkKind::Tags } else { kind_of(byte) };
             judgement.junk_tokens += 1;

@@ -8,6 +8,8 @@ use crate::text::NumberFormat;
 #[derive(Clone, Debug)]
 pub(super) struct HoleReader {
     format: NumberFormat,
+    /// The bytes of the longest number there can be: a sign, digits, a point, decimals. What is longer is none.
+    longest: usize,
     /// What can follow the beginning of a number to make it whole.
     endings: Vec<String>,
 }
@@ -39,7 +41,8 @@ impl HoleReader {
         endings.sort_unstable();
         endings.dedup();
         endings.retain(|ending| !ending.is_empty());
-        Self { format, endings }
+        let longest = 2 + usize::from(format.integer_digits) + usize::from(format.decimals);
+        Self { format, longest, endings }
     }
 
     /// Reads a hole field by field, cut at commas. In a field, the longest beginning that is a number is the number; without
@@ -68,7 +71,7 @@ impl HoleReader {
     /// How many bytes of a field belong to its number, and whether that is whole.
     fn number(&self, field: &[u8]) -> (usize, bool) {
         let numeric = |byte: &&u8| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.');
-        let length = field.iter().take_while(numeric).count();
+        let length = field.iter().take(self.longest).take_while(numeric).count();
         let text = String::from_utf8_lossy(&field[..length]);
         if let Some(number) = (1..=length).rev().find(|&end| self.is_number(&text[..end])) {
             // A point with nothing behind it is a number cut off, not a number and junk.
@@ -133,7 +136,38 @@ mod tests {
         }
     }
 
+    /// A number may be anything that stands at the beginning of a field: no length is too much to look at.
+    fn number_of_any_length(reader: &HoleReader, field: &str) -> (usize, bool) {
+        let ends = || (0..=field.len()).rev();
+        match ends().find(|&end| reader.is_number(&field[..end])) {
+            Some(end) if &field[end..] == "." => (field.len(), false),
+            Some(end) => (end, true),
+            None => (ends().find(|&end| reader.begins_number(&field[..end])).unwrap_or(0), false),
+        }
+    }
+
+    #[test]
+    fn a_field_of_any_length_is_read() {
+        let reader = HoleReader::new(NumberFormat::fixed(4));
+        for (field, expected) in
+            [(".", (0, false)), ("0", (2, false)), ("1.5", (3, false)), ("1.5000", (6, true))]
+        {
+            let long = field.to_owned() + &".".repeat(64_000);
+            assert_eq!(reader.number(long.as_bytes()), expected, "{field}");
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn what_is_longer_than_any_number_is_none(field in "[-+]?[0-9]{0,6}[.]?[0-9]{0,12}|[-+.0-9]{0,12}", which in 0usize..6) {
+            let format = [
+                "fixed0", "fixed4", "trimmed4", "(sign: always, decimals: 9, integer_digits: 3)",
+                "(leading_zeros: pad, decimals: 2)", "(leading_zeros: none, trailing_zeros: strip)",
+            ][which];
+            let reader = HoleReader::new(format.parse().unwrap());
+            proptest::prop_assert_eq!(reader.number(field.as_bytes()), number_of_any_length(&reader, &field));
+        }
+
         #[test]
         fn numbers_of_the_format_are_never_junk(nanos: [i64; 3], trimmed: bool, bytes: Vec<u8>) {
             let format = if trimmed { NumberFormat::trimmed(4) } else { NumberFormat::fixed(4) };

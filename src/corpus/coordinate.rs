@@ -18,6 +18,7 @@ pub struct Coordinate(i64);
 
 /// Why a text or float is no coordinate.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum CoordinateError {
     /// The text is not a decimal number.
     #[error("coordinate {0:?} is not a number")]

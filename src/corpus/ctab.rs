@@ -13,13 +13,23 @@ pub(super) struct AtomBlock<'a> {
     pub(super) positions: Vec<Position>,
     /// Pairs of atom indices, from 0, and the bond type: 1 to 3, 4 aromatic, or what else the format has.
     bonds: Vec<([usize; 2], usize)>,
+    /// The bonds of each atom, in file order: the other atom and the bond type.
+    bonds_of: Vec<Vec<(usize, usize)>>,
+    /// Whether there is a hydrogen among the atoms.
+    hydrogens_written: bool,
 }
 
 impl<'a> AtomBlock<'a> {
     pub(super) fn read(block: &'a str) -> Result<Self, RowFault> {
         let mut lines = block.lines().skip(3);
         let counts = lines.next().ok_or_else(|| RowFault::Truncated("no counts line".to_owned()))?;
-        let mut atoms = Self { elements: Vec::new(), positions: Vec::new(), bonds: Vec::new() };
+        let mut atoms = Self {
+            elements: Vec::new(),
+            positions: Vec::new(),
+            bonds: Vec::new(),
+            bonds_of: Vec::new(),
+            hydrogens_written: false,
+        };
         if is_v3000(block) {
             atoms.read_v3000(lines)?;
         } else {
@@ -28,7 +38,23 @@ impl<'a> AtomBlock<'a> {
         if atoms.elements.is_empty() {
             return Err(RowFault::counts(counts));
         }
+        atoms.index();
         Ok(atoms)
+    }
+
+    /// Sorts bonds by atom, so that asking for those of one goes through no others.
+    fn index(&mut self) {
+        self.hydrogens_written = self.elements.iter().any(|element| is_hydrogen(element));
+        self.bonds_of = vec![Vec::new(); self.elements.len()];
+        for &([from, to], order) in &self.bonds {
+            let ends = [(from, to), (to, from)];
+            // A bond from an atom to itself is one of its bonds, not two.
+            for (atom, other) in ends.into_iter().take(if from == to { 1 } else { 2 }) {
+                if let Some(bonds) = self.bonds_of.get_mut(atom) {
+                    bonds.push((other, order));
+                }
+            }
+        }
     }
 
     fn read_v2000(&mut self, counts: &str, mut lines: impl Iterator<Item = &'a str>) -> Result<(), RowFault> {
@@ -98,19 +124,21 @@ impl<'a> AtomBlock<'a> {
 
 impl Neighbours for AtomBlock<'_> {
     fn bonded(&self, bond: SmilesBond, from: usize, to: usize) -> bool {
-        let between = self.bonds.iter().find(|(atoms, _)| *atoms == [from, to] || *atoms == [to, from]);
+        let bonds = |atom: usize| self.bonds_of.get(atom).map_or(&[][..], Vec::as_slice);
+        // Of an atom with very many bonds, its neighbour has few.
+        let (few, other) = if bonds(from).len() <= bonds(to).len() { (from, to) } else { (to, from) };
+        let between = bonds(few).iter().find(|(neighbour, _)| *neighbour == other);
         between.is_some_and(|&(_, order)| {
             bond.order.is_none_or(|written| order > 3 || order == usize::from(written))
         })
     }
 
     fn hydrogens(&self, atom: usize) -> Option<usize> {
-        let is_hydrogen = |atom: usize| self.elements.get(atom).is_some_and(|element| is_hydrogen(element));
-        let on_atom = |&&([from, to], _): &&([usize; 2], usize)| {
-            (from == atom && is_hydrogen(to)) || (to == atom && is_hydrogen(from))
+        let on_atom = |(other, _): &&(usize, usize)| {
+            self.elements.get(*other).is_some_and(|element| is_hydrogen(element))
         };
-        let written = self.elements.iter().any(|element| self::is_hydrogen(element));
-        written.then(|| self.bonds.iter().filter(on_atom).count())
+        let bonds = self.bonds_of.get(atom).map_or(&[][..], Vec::as_slice);
+        self.hydrogens_written.then(|| bonds.iter().filter(on_atom).count())
     }
 }
 
@@ -145,4 +173,57 @@ fn is_symbol(text: &str) -> bool {
 /// The block with line endings that every reader takes.
 pub(super) fn unix_lines(block: &str) -> Cow<'_, str> {
     if block.contains('\r') { Cow::Owned(block.replace("\r\n", "\n")) } else { Cow::Borrowed(block) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As [`Neighbours`] says it, bond by bond in the order of the file.
+    struct BondByBond<'a>(&'a AtomBlock<'a>);
+
+    impl Neighbours for BondByBond<'_> {
+        fn bonded(&self, bond: SmilesBond, from: usize, to: usize) -> bool {
+            let between = self.0.bonds.iter().find(|(atoms, _)| *atoms == [from, to] || *atoms == [to, from]);
+            between.is_some_and(|&(_, order)| {
+                bond.order.is_none_or(|written| order > 3 || order == usize::from(written))
+            })
+        }
+
+        fn hydrogens(&self, atom: usize) -> Option<usize> {
+            let hydrogen =
+                |atom: usize| self.0.elements.get(atom).is_some_and(|element| is_hydrogen(element));
+            let on_atom = |&&([from, to], _): &&([usize; 2], usize)| {
+                (from == atom && hydrogen(to)) || (to == atom && hydrogen(from))
+            };
+            let written = self.0.elements.iter().any(|element| is_hydrogen(element));
+            written.then(|| self.0.bonds.iter().filter(on_atom).count())
+        }
+    }
+
+    proptest! {
+        /// Bonds that stand twice, lead nowhere or back to their atom are found by atom as they are one by one.
+        #[test]
+        fn bonds_by_atom_are_those_of_the_list(
+            elements in proptest::collection::vec(prop_oneof![Just("C"), Just("H"), Just("D")], 1..8),
+            bonds in proptest::collection::vec(([0usize..10, 0usize..10], 1usize..6), 0..16),
+        ) {
+            let mut atoms = AtomBlock {
+                positions: Vec::new(), bonds, bonds_of: Vec::new(), hydrogens_written: false, elements,
+            };
+            atoms.index();
+            let slow = BondByBond(&atoms);
+            for from in 0..atoms.elements.len() {
+                prop_assert_eq!(atoms.hydrogens(from), slow.hydrogens(from));
+                for to in 0..atoms.elements.len() {
+                    for order in [None, Some(1), Some(2), Some(3)] {
+                        let bond = SmilesBond { from: 0, to: 0, order };
+                        prop_assert_eq!(atoms.bonded(bond, from, to), slow.bonded(bond, from, to));
+                    }
+                }
+            }
+        }
+    }
 }

@@ -10,6 +10,7 @@ use super::{CoordinateError, SmilesError};
 
 /// Why a corpus cannot be read at all. Bad rows are [`RowError`]s and never stop a run.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum CorpusError {
     /// The file cannot be opened or read.
     #[error("cannot read {}: {source}", path.display())]
@@ -98,6 +99,7 @@ pub struct RowError {
 
 /// Why one row is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum RowFault {
     /// The file ends, or the next record begins, inside this one.
     #[error("truncated: {0}")]

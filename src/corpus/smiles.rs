@@ -50,6 +50,7 @@ pub struct SmilesError {
 
 /// What is wrong in a SMILES.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum SmilesFault {
     /// There is no atom at all.
     #[error("there is no atom")]

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use candle_core::{DType, Device};
 
-use super::DecodeError;
+use super::{DecodeError, UnknownName};
 
 /// The type of a model's numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,15 +83,15 @@ impl fmt::Display for DeviceName {
 }
 
 impl FromStr for DeviceName {
-    type Err = String;
+    type Err = UnknownName;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
         let number = text.strip_prefix("cuda:").and_then(|number| number.parse().ok());
         match (text, number) {
             ("cpu", _) => Ok(Self::Cpu),
             ("cuda", _) => Ok(Self::Cuda(0)),
             (_, Some(number)) => Ok(Self::Cuda(number)),
-            _ => Err("must be cpu, cuda or cuda:N".to_owned()),
+            _ => Err(UnknownName::new(text, "cpu, cuda or cuda:N")),
         }
     }
 }
@@ -107,13 +107,13 @@ impl fmt::Display for NumberType {
 }
 
 impl FromStr for NumberType {
-    type Err = String;
+    type Err = UnknownName;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
         let all = [Self::F32, Self::F16, Self::Bf16];
         all.into_iter()
             .find(|known| known.to_string() == text)
-            .ok_or_else(|| "must be f32, f16 or bf16".to_owned())
+            .ok_or_else(|| UnknownName::new(text, "f32, f16 or bf16"))
     }
 }
 
@@ -127,7 +127,11 @@ mod tests {
         assert_eq!("cuda".parse(), Ok(DeviceName::Cuda(0)));
         assert_eq!("cuda:7".parse(), Ok(DeviceName::Cuda(7)));
         for wrong in ["", "cuda:", "cuda7", "cuda-1", "cuda:x", "cudafoo", "CPU", "gpu"] {
-            assert!(wrong.parse::<DeviceName>().is_err(), "{wrong}");
+            let fault = wrong.parse::<DeviceName>().unwrap_err();
+            assert_eq!(
+                (fault.given.as_str(), fault.to_string().as_str()),
+                (wrong, "must be cpu, cuda or cuda:N")
+            );
         }
     }
 }

@@ -229,3 +229,19 @@ impl From<candle_core::Error> for DecodeError {
         Self::Tensor(Box::new(error))
     }
 }
+
+/// A word that names no device, strategy or type of number.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("must be {known}")]
+pub struct UnknownName {
+    /// The word as given.
+    pub given: String,
+    /// The names there are.
+    pub known: String,
+}
+
+impl UnknownName {
+    pub(super) fn new(given: &str, known: impl Into<String>) -> Self {
+        Self { given: given.to_owned(), known: known.into() }
+    }
+}

@@ -36,7 +36,7 @@ pub use config::{Family, ModelConfig, Rope, RopeScaling};
 pub use cuda::CudaDecoder;
 pub use device::{DeviceName, NumberType};
 pub use engine::{GpuWork, Output};
-pub use error::DecodeError;
+pub use error::{DecodeError, UnknownName};
 pub use language_model::{LanguageModel, Logits};
 pub use load::load;
 pub use model::Decoder;

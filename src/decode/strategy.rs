@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use super::UnknownName;
+
 /// What holds a model to its molecule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Strategy {
@@ -90,10 +92,11 @@ impl fmt::Display for Strategy {
 }
 
 impl FromStr for Strategy {
-    type Err = String;
+    type Err = UnknownName;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
         let known = Self::ALL.into_iter().find(|strategy| strategy.name() == text);
-        known.ok_or_else(|| format!("must be one of {}", Self::ALL.map(Self::name).join(", ")))
+        known
+            .ok_or_else(|| UnknownName::new(text, format!("one of {}", Self::ALL.map(Self::name).join(", "))))
     }
 }

@@ -6,6 +6,7 @@ use crate::tokenizer::TokenizerError;
 
 /// Why counts could not be made or merged.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum DriftError {
     /// The tokenizer refused a text.
     #[error(transparent)]
@@ -60,6 +61,19 @@ pub enum DriftError {
         /// What is wrong.
         reason: String,
     },
+    /// Counts that contradict each other: no analysis has made them.
+    #[error("the counts of {name} are none that an analysis makes: {reason}")]
+    DoNotAddUp {
+        /// The tokenizer's name.
+        name: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The rows of two parts, added, are more than an integer holds.
+    #[error(
+        "the rows of the parts are more than can be counted: one of the files does not say what was read"
+    )]
+    TooManyRows,
     /// A rendered text does not read back: a defect of the renderer.
     #[error("a rendered text does not read back: {0}")]
     Text(#[from] crate::text::TextError),

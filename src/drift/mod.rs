@@ -6,6 +6,7 @@
 
 mod adaptive;
 mod analysis;
+mod checked;
 mod cost;
 mod counter;
 mod error;

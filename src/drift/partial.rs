@@ -148,13 +148,21 @@ impl Partial {
     /// Adds the counts of another part of the corpus.
     ///
     /// # Errors
-    /// [`DriftError`] if the other was counted with another tokenizer or with other options.
+    /// [`DriftError`] if the other was counted with another tokenizer or with other options, or the counts of one of them
+    /// do not add up; then nothing is added.
     pub fn merge(&mut self, other: Self) -> Result<(), DriftError> {
+        self.check_merge(&other)?;
+        self.add(other);
+        Ok(())
+    }
+
+    /// Whether the other can be added.
+    fn check_merge(&self, other: &Self) -> Result<(), DriftError> {
         if self.tokenizer.fingerprint != other.tokenizer.fingerprint {
             return Err(DriftError::OtherTokenizer {
                 name: self.tokenizer.name.clone(),
                 left: self.tokenizer.fingerprint.clone(),
-                right: other.tokenizer.fingerprint,
+                right: other.tokenizer.fingerprint.clone(),
             });
         }
         for (same, option) in [
@@ -168,6 +176,11 @@ impl Partial {
                 return Err(DriftError::OtherOptions(option));
             }
         }
+        self.check_sum(other)
+    }
+
+    /// Adds counts that [`Partial::check_merge`] lets pass.
+    fn add(&mut self, other: Self) {
         for (mine, theirs) in [
             (&mut self.conformers, other.conformers),
             (&mut self.atoms, other.atoms),
@@ -198,7 +211,6 @@ impl Partial {
             }
         }
         self.survey.merge(&other.survey);
-        Ok(())
     }
 
     pub(super) fn add_border(&mut self, id: TokenId, text: &str, count: u64) {
@@ -267,14 +279,19 @@ impl PartialFile {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`DriftError::Malformed`] if the text is no partial file of this schema.
+    /// [`DriftError::Malformed`] if the text is no partial file of this schema, [`DriftError::DoNotAddUp`] if its counts are
+    /// none that an analysis makes.
     pub fn from_json(text: &str) -> Result<Self, DriftError> {
         let malformed = |reason: String| DriftError::Malformed { expected: Self::SCHEMA, reason };
         let file: Self = serde_json::from_str(text).map_err(|error| malformed(error.to_string()))?;
-        match file.schema == Self::SCHEMA {
-            true => Ok(file),
-            false => Err(malformed(format!("its schema is {:?}", file.schema))),
+        if file.schema != Self::SCHEMA {
+            return Err(malformed(format!("its schema is {:?}", file.schema)));
         }
+        if file.input.skipped > file.input.rows {
+            return Err(malformed("more rows are skipped than read".to_owned()));
+        }
+        file.partials.iter().try_for_each(Partial::check)?;
+        Ok(file)
     }
 
     /// The file as JSON, ending in a newline: same counts, same bytes.
@@ -290,14 +307,17 @@ impl PartialFile {
     /// Adds the counts of another file, entry by entry.
     ///
     /// # Errors
-    /// [`DriftError`] if the files were not made with the same tokenizers and options.
+    /// [`DriftError`] if the files were not made with the same tokenizers and options, or counts do not add up; then
+    /// nothing is added.
     pub fn merge(&mut self, other: Self) -> Result<(), DriftError> {
         if self.partials.len() != other.partials.len() {
             return Err(DriftError::OtherOptions("tokenizers or number formats"));
         }
-        self.input.rows += other.input.rows;
-        self.input.skipped += other.input.skipped;
-        self.partials.iter_mut().zip(other.partials).try_for_each(|(mine, theirs)| mine.merge(theirs))
+        let input = self.input.checked_add(&other.input).ok_or(DriftError::TooManyRows)?;
+        self.partials.iter().zip(&other.partials).try_for_each(|(mine, theirs)| mine.check_merge(theirs))?;
+        self.input = input;
+        self.partials.iter_mut().zip(other.partials).for_each(|(mine, theirs)| mine.add(theirs));
+        Ok(())
     }
 }
 

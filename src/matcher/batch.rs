@@ -1,6 +1,6 @@
 //! Many matchers at once: one row a text.
 
-use super::{Matcher, Refused};
+use super::{BatchError, Matcher, fill_words};
 use crate::primitives::TokenId;
 
 /// The matchers of a batch; each call goes through its rows without allocating.
@@ -39,33 +39,64 @@ impl MatcherBatch {
         &mut self.rows
     }
 
-    /// Fills one mask a row: row `i` gets `words[i * stride..][..stride]`. A finished row's words are left as they are.
-    /// Rows beyond the words are not filled. Returns how many rows are unfinished.
-    pub fn fill_masks(&self, words: &mut [u32], stride: usize) -> usize {
+    /// Fills one mask a row: row `i` gets `words[i * stride..][..stride]`. A finished row's words are left as they are, and
+    /// so are words beyond the last row's. Returns how many rows are unfinished.
+    ///
+    /// # Errors
+    /// [`BatchError::Rows`] if there are words for fewer rows, [`BatchError::TooNarrow`] if `stride` is less than the ids of a
+    /// row need; then nothing is written.
+    pub fn fill_masks(&self, words: &mut [u32], stride: usize) -> Result<usize, BatchError> {
+        for (row, matcher) in self.rows.iter().enumerate() {
+            matcher.check_words(stride).map_err(|fault| BatchError::TooNarrow { row, fault })?;
+        }
+        // Without a stride there is no row either: each needs a word.
+        let masks = words.len().checked_div(stride).unwrap_or(self.rows.len());
+        self.check_rows("masks", masks.min(self.rows.len()))?;
         let mut unfinished = 0;
         for (row, mask) in self.rows.iter().zip(words.chunks_exact_mut(stride.max(1))) {
-            unfinished += usize::from(row.fill_mask(mask));
+            if !row.is_finished() {
+                fill_words(row.mask_row(), mask);
+                unfinished += 1;
+            }
         }
-        unfinished
+        Ok(unfinished)
     }
 
     /// Takes one token in each row: token `i` in row `i`. Finished rows take none; what is given for them is not looked
-    /// at.
+    /// at. All rows take theirs, or none does.
     ///
     /// # Errors
-    /// The first row that refuses its token, and why. Rows before it have taken theirs.
-    pub fn advance(&mut self, tokens: &[TokenId]) -> Result<(), (usize, Refused)> {
-        for (index, (row, &token)) in self.rows.iter_mut().zip(tokens).enumerate() {
-            if !row.is_finished() {
-                row.advance(token).map_err(|refused| (index, refused))?;
+    /// [`BatchError::Rows`] if there is not one token for each row, [`BatchError::Refused`] with the first row that refuses
+    /// its token, and why.
+    pub fn advance(&mut self, tokens: &[TokenId]) -> Result<(), BatchError> {
+        self.check_rows("tokens", tokens.len())?;
+        for (row, (matcher, &token)) in self.rows.iter().zip(tokens).enumerate() {
+            if !matcher.is_finished() && !matcher.allows(token) {
+                return Err(BatchError::Refused { row, refused: matcher.refused(token) });
+            }
+        }
+        for (matcher, &token) in self.rows.iter_mut().zip(tokens) {
+            if !matcher.is_finished() {
+                // All are allowed.
+                let _ = matcher.advance(token);
             }
         }
         Ok(())
     }
 
     /// Takes back the last `counts[i]` tokens of row `i`.
-    pub fn rollback(&mut self, counts: &[usize]) {
+    ///
+    /// # Errors
+    /// [`BatchError::Rows`] if there is not one count for each row; then none is taken back.
+    pub fn rollback(&mut self, counts: &[usize]) -> Result<(), BatchError> {
+        self.check_rows("counts", counts.len())?;
         self.rows.iter_mut().zip(counts).for_each(|(row, &count)| row.rollback(count));
+        Ok(())
+    }
+
+    fn check_rows(&self, what: &'static str, given: usize) -> Result<(), BatchError> {
+        let rows = self.rows.len();
+        if given == rows { Ok(()) } else { Err(BatchError::Rows { what, given, rows }) }
     }
 
     /// Whether every row is finished.

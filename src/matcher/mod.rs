@@ -26,7 +26,7 @@
 //!         matcher.advance(id)?;
 //!     }
 //!     ids.extend(forced);
-//!     if !matcher.fill_mask(&mut words) {
+//!     if !matcher.fill_mask(&mut words)? {
 //!         break;
 //!     }
 //!     passes += 1;
@@ -52,12 +52,12 @@
 //! | `reset` | [`Matcher::reset`] |
 
 mod batch;
+mod error;
 mod mask;
 
 pub use batch::MatcherBatch;
+pub use error::{BatchError, Refused, TooNarrow};
 pub use mask::{MaskRow, fill_words, mask_words};
-
-use thiserror::Error;
 
 use crate::{
     artifact::{Automaton, Bounds, Edges, Target, Template},
@@ -94,18 +94,6 @@ pub enum Label {
     Forced,
     /// FREE text that was chosen among several.
     Decided,
-}
-
-/// A token that the template does not allow where it came.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("token {token} ({text:?}) is not allowed as token {position} of the text")]
-pub struct Refused {
-    /// The token.
-    pub token: TokenId,
-    /// Its text, where the artifact knows it.
-    pub text: String,
-    /// Its place among the tokens of the text, from 0.
-    pub position: usize,
 }
 
 impl Clone for Matcher {
@@ -179,15 +167,26 @@ impl Matcher {
     }
 
     /// Writes the ids that may come next as bits: bit `id % 32` of word `id / 32`, all others cleared. `words` holds one
-    /// word for 32 ids of the logits ([`mask_words`]); fewer cut the mask off, more are cleared.
+    /// word for 32 ids of the logits ([`mask_words`]); more are cleared.
     ///
     /// Returns `false`, and writes nothing, if the text is finished.
-    pub fn fill_mask(&self, words: &mut [u32]) -> bool {
+    ///
+    /// # Errors
+    /// [`TooNarrow`] if there are not words for all ids of the template; then nothing is written.
+    pub fn fill_mask(&self, words: &mut [u32]) -> Result<bool, TooNarrow> {
+        self.check_words(words.len())?;
         let unfinished = !self.is_finished();
         if unfinished {
             fill_words(self.mask_row(), words);
         }
-        unfinished
+        Ok(unfinished)
+    }
+
+    /// Whether a mask of so many words holds all ids of the template.
+    fn check_words(&self, words: usize) -> Result<(), TooNarrow> {
+        let largest = self.template.tables().tokens.ids().last();
+        let needed = largest.map_or(0, |id| id.0 as usize / 32 + 1);
+        if words < needed { Err(TooNarrow { words, needed }) } else { Ok(()) }
     }
 
     /// Whether `token` may come next.
@@ -215,10 +214,7 @@ impl Matcher {
     /// # Errors
     /// [`Refused`] if it may not come next; the matcher then stays where it is.
     pub fn advance(&mut self, token: TokenId) -> Result<Label, Refused> {
-        let Some((next, free)) = self.step(self.at, token) else {
-            let text = self.template.tables().token_text(token);
-            return Err(Refused { token, text, position: self.behind.len() });
-        };
+        let Some((next, free)) = self.step(self.at, token) else { return Err(self.refused(token)) };
         let label = match free {
             false => Label::Copy,
             true if self.only(self.at).is_some() => Label::Forced,
@@ -227,6 +223,11 @@ impl Matcher {
         self.behind.push(self.at);
         self.at = next;
         Ok(label)
+    }
+
+    /// What there is to say of a token that may not come next.
+    fn refused(&self, token: TokenId) -> Refused {
+        Refused { token, text: self.template.tables().token_text(token), position: self.behind.len() }
     }
 
     /// Takes back the last `count` tokens, or all if there are fewer.

@@ -96,6 +96,6 @@ impl Collector {
     /// [`TemplateError`] if a literal cannot be compiled.
     pub fn build(&self, compiler: &Compiler<'_>) -> Result<Vec<u8>, TemplateError> {
         let tables = compiler.tables(&self.literals())?;
-        Ok(write(&tables, self.rows(&tables)))
+        Ok(write(&tables, self.rows(&tables))?)
     }
 }

@@ -95,8 +95,13 @@ impl<'t> Compiler<'t> {
     /// Compiles the numbers of the format.
     ///
     /// # Errors
-    /// [`TemplateError`] if the tokenizer cannot be cut as exact templates need it, or the format is too wide.
+    /// [`TemplateError`] if the tokenizer cannot be cut as exact templates need it, the format is too wide, or the logits do
+    /// not have the end-of-sequence token.
     pub fn new(tokenizer: &'t Tokenizer, options: &TemplateOptions) -> Result<Self, TemplateError> {
+        let width = logits_width(tokenizer);
+        if let Some(eos) = options.eos.filter(|eos| eos.0 >= width) {
+            return Err(TemplateError::EosBeyond { tokenizer: tokenizer.name().to_owned(), eos, width });
+        }
         let mut compiler = Self {
             tokenizer,
             options: options.clone(),
@@ -136,10 +141,11 @@ impl<'t> Compiler<'t> {
             LiteralPlace::ALL.into_iter().zip(literals.iter().zip(&mut compiled))
         {
             let texts: Vec<&str> = literals.iter().copied().collect();
-            let paths: Vec<Vec<Path>> =
-                texts.par_iter().map(|literal| self.literal(literal, place)).collect::<Result<_, _>>()?;
+            // All are tried before one is judged, so that of several faults the first is told at any number of threads.
+            let paths: Vec<Result<Vec<Path>, TemplateError>> =
+                texts.par_iter().map(|literal| self.literal(literal, place)).collect();
             let roots: Vec<StateId> =
-                paths.into_iter().map(|paths| builder.state_of_paths(paths)).collect::<Result<_, _>>()?;
+                paths.into_iter().map(|paths| builder.state_of_paths(paths?)).collect::<Result<_, _>>()?;
             *compiled = texts.into_iter().zip(roots).collect();
         }
         let (mut number_states, mut separator) = (self.number_states, self.separator);
@@ -159,7 +165,8 @@ impl<'t> Compiler<'t> {
         Ok(Tables::new(self.header(), tokens, automaton, number_states as u32, separator, compiled))
     }
 
-    /// The template of a molecule, made from `tables`; literals that they lack are compiled now.
+    /// The template of a molecule, made from `tables`; if they lack a literal of it, from tables of its literals alone, which
+    /// are compiled now: how many others `tables` have costs nothing.
     ///
     /// # Errors
     /// [`TemplateError::OtherOptions`] if the tables were not compiled with this tokenizer and these options; else as
@@ -172,12 +179,11 @@ impl<'t> Compiler<'t> {
         if let Ok(template) = Template::of_literals(tables, literals.iter().copied()) {
             return Ok(template);
         }
-        let known = |place: usize| tables.literals[place].iter().map(|(literal, _)| literal).collect();
-        let mut all: [BTreeSet<&str>; 3] = [0, 1, 2].map(known);
+        let mut own: [BTreeSet<&str>; 3] = Default::default();
         for (index, literal) in literals.iter().enumerate() {
-            all[LiteralPlace::of(index, skeleton.atoms()) as usize].insert(literal);
+            own[LiteralPlace::of(index, skeleton.atoms()) as usize].insert(literal);
         }
-        Ok(Template::of_literals(&Arc::new(self.tables(&all)?), literals.into_iter())?)
+        Ok(Template::of_literals(&Arc::new(self.tables(&own)?), literals.into_iter())?)
     }
 
     /// What the tables say of themselves.
@@ -185,10 +191,9 @@ impl<'t> Compiler<'t> {
         let tag = |of: fn(&TagPair) -> &String| {
             self.options.tags.completion.as_ref().map(of).cloned().unwrap_or_default()
         };
-        let largest = self.tokenizer.vocabulary().max_id().map_or(0, |id| id.0 + 1);
         Header {
             fingerprint: self.tokenizer.fingerprint().0,
-            logits_width: self.tokenizer.logits_width().unwrap_or(largest),
+            logits_width: logits_width(self.tokenizer),
             eos: self.options.eos,
             tokenization: self.options.tokenization,
             tokenizer: self.tokenizer.name().to_owned(),
@@ -325,4 +330,10 @@ impl<'t> Compiler<'t> {
             example,
         })
     }
+}
+
+/// Rows of the output layer, where they are known; else as many as there are ids.
+fn logits_width(tokenizer: &Tokenizer) -> u32 {
+    let ids = || tokenizer.vocabulary().max_id().map_or(0, |id| id.0 + 1);
+    tokenizer.logits_width().unwrap_or_else(ids)
 }

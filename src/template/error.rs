@@ -20,11 +20,17 @@ pub enum TemplateError {
     /// Two artifacts that cannot be one.
     #[error("the artifacts were built with different {0}: build all with the same tokenizer and options")]
     OtherOptions(&'static str),
+    /// No artifact at all.
+    #[error("there is no artifact to merge: give one or more")]
+    NothingToMerge,
     /// Artifacts whose manifests tell of different drift.
     #[error(
         "the manifests of the artifacts tell of different drift: build all shards with the same --drift FILE, or all without"
     )]
     OtherDrift,
+    /// Manifests whose rows, added, are more than an integer holds.
+    #[error("the rows of the manifests are more than can be counted: one of them does not say what was read")]
+    TooManyRows,
     /// The tokenizer refused a text.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
@@ -97,5 +103,15 @@ pub enum TemplateError {
         tokenizer: String,
         /// The text given.
         text: String,
+    },
+    /// The end-of-sequence token is an id that the logits do not have.
+    #[error("{tokenizer} has no id {eos} to end a sequence with: its logits end before {width}")]
+    EosBeyond {
+        /// The tokenizer's name.
+        tokenizer: String,
+        /// The id given.
+        eos: TokenId,
+        /// The width of its logits.
+        width: u32,
     },
 }

@@ -189,7 +189,8 @@ impl Manifest {
     /// each of its literals is one of theirs.
     ///
     /// # Errors
-    /// [`TemplateError::OtherDrift`] if the parts do not tell of the same drift.
+    /// [`TemplateError::OtherDrift`] if the parts do not tell of the same drift, [`TemplateError::TooManyRows`] if their rows
+    /// are more than a number holds.
     pub fn of_merged<D: AsRef<[u8]>>(
         artifact: &Artifact<D>,
         parts: Option<&[Self]>,
@@ -197,8 +198,7 @@ impl Manifest {
         let parts = parts.unwrap_or_default();
         let mut input = InputCounts::default();
         for part in parts {
-            input.rows += part.input.rows;
-            input.skipped += part.input.skipped;
+            input = input.checked_add(&part.input).ok_or(TemplateError::TooManyRows)?;
         }
         let drift = parts.first().and_then(|part| part.drift.clone());
         if parts.iter().any(|part| part.drift != drift) {

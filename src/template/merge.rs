@@ -13,9 +13,10 @@ use crate::{
 /// The bytes of one artifact with the molecules of all: those that one build of the whole corpus gives.
 ///
 /// # Errors
-/// [`TemplateError::OtherOptions`] if they were not built with the same tokenizer, number format and tags.
+/// [`TemplateError::OtherOptions`] if they were not built with the same tokenizer, number format and tags,
+/// [`TemplateError::NothingToMerge`] if there is none.
 pub fn merge<D: AsRef<[u8]>>(parts: &[Artifact<D>]) -> Result<Vec<u8>, TemplateError> {
-    let Some(one) = parts.first() else { return Err(TemplateError::OtherOptions("numbers: there is none")) };
+    let Some(one) = parts.first() else { return Err(TemplateError::NothingToMerge) };
     for other in parts {
         same(one.tables(), other.tables())?;
     }
@@ -29,7 +30,7 @@ pub fn merge<D: AsRef<[u8]>>(parts: &[Artifact<D>]) -> Result<Vec<u8>, TemplateE
         });
         part.rows().map(move |row| row.map(|(place, literal)| places[place as usize][literal]).collect())
     });
-    Ok(write(&tables, rows))
+    Ok(write(&tables, rows)?)
 }
 
 /// Whether two tables may be one.

@@ -17,6 +17,7 @@ pub struct TextError {
 
 /// What is wrong with a text or a molecule.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum TextFault {
     /// The SMILES itself, or the text with its holes stripped, is malformed.
     #[error(transparent)]

@@ -20,22 +20,31 @@ use crate::corpus::{Coordinate, MAX_DECIMALS};
 /// assert_eq!("(integer_digits: 3, decimals: 1, leading_zeros: pad)".parse::<NumberFormat>()?.render(x)?, "-001.2");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// A format that cannot write, such as one of twelve decimals, is read neither from text nor from a file; so its fields
+/// are read only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(try_from = "Fields")]
 pub struct NumberFormat {
-    /// How the sign is written.
-    pub sign: Sign,
-    /// The most digits before the point, 1 to 9: with 2, values from -99.9… to 99.9… can be written.
-    pub integer_digits: u8,
-    /// The most digits behind the point, 0 to 9.
-    pub decimals: u8,
-    /// What happens to zeros at the end of the decimals.
-    pub trailing_zeros: TrailingZeros,
-    /// What stands before the point of a small number.
-    pub leading_zeros: LeadingZeros,
-    /// The least and the greatest value that is written, both included; without it, all that the digits can write.
+    pub(crate) sign: Sign,
+    pub(crate) integer_digits: u8,
+    pub(crate) decimals: u8,
+    pub(crate) trailing_zeros: TrailingZeros,
+    pub(crate) leading_zeros: LeadingZeros,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub range: Option<(Coordinate, Coordinate)>,
+    pub(crate) range: Option<(Coordinate, Coordinate)>,
+}
+
+/// A format as a file has it; the default where it says nothing.
+#[derive(Deserialize)]
+#[serde(rename = "NumberFormat", default, deny_unknown_fields)]
+struct Fields {
+    sign: Sign,
+    integer_digits: u8,
+    decimals: u8,
+    trailing_zeros: TrailingZeros,
+    leading_zeros: LeadingZeros,
+    range: Option<(Coordinate, Coordinate)>,
 }
 
 /// How the sign of a number is written.
@@ -75,6 +84,7 @@ pub enum LeadingZeros {
 
 /// Why a text is no number format, or a value cannot be written in one.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum NumberFormatError {
     /// The text names no format.
     #[error(
@@ -130,6 +140,38 @@ impl Default for NumberFormat {
     }
 }
 
+impl Default for Fields {
+    fn default() -> Self {
+        let NumberFormat { sign, integer_digits, decimals, trailing_zeros, leading_zeros, range } =
+            NumberFormat::default();
+        Self { sign, integer_digits, decimals, trailing_zeros, leading_zeros, range }
+    }
+}
+
+impl Fields {
+    /// The format, if it can write. `text` is how it was given.
+    fn check(self, text: Option<&str>) -> Result<NumberFormat, NumberFormatError> {
+        let Self { sign, integer_digits, decimals, trailing_zeros, leading_zeros, range } = self;
+        let format = NumberFormat { sign, integer_digits, decimals, trailing_zeros, leading_zeros, range };
+        let text = || text.map_or_else(|| format.to_string(), str::to_owned);
+        if !(1..=9).contains(&integer_digits) || u32::from(decimals) > MAX_DECIMALS {
+            return Err(NumberFormatError::Digits { text: text() });
+        }
+        if range.is_some_and(|(least, most)| least > most) {
+            return Err(NumberFormatError::EmptyRange { text: text() });
+        }
+        Ok(format)
+    }
+}
+
+impl TryFrom<Fields> for NumberFormat {
+    type Error = NumberFormatError;
+
+    fn try_from(fields: Fields) -> Result<Self, NumberFormatError> {
+        fields.check(None)
+    }
+}
+
 impl NumberFormat {
     /// `fixedN`: always `decimals` decimals (at most nine).
     #[must_use]
@@ -148,6 +190,42 @@ impl NumberFormat {
     #[must_use]
     pub fn trimmed(decimals: u8) -> Self {
         Self { trailing_zeros: TrailingZeros::Strip, ..Self::fixed(decimals) }
+    }
+
+    /// How the sign is written.
+    #[must_use]
+    pub fn sign(&self) -> Sign {
+        self.sign
+    }
+
+    /// The most digits before the point, 1 to 9: with 2, values from -99.9… to 99.9… can be written.
+    #[must_use]
+    pub fn integer_digits(&self) -> u8 {
+        self.integer_digits
+    }
+
+    /// The most digits behind the point, 0 to 9.
+    #[must_use]
+    pub fn decimals(&self) -> u8 {
+        self.decimals
+    }
+
+    /// What happens to zeros at the end of the decimals.
+    #[must_use]
+    pub fn trailing_zeros(&self) -> TrailingZeros {
+        self.trailing_zeros
+    }
+
+    /// What stands before the point of a small number.
+    #[must_use]
+    pub fn leading_zeros(&self) -> LeadingZeros {
+        self.leading_zeros
+    }
+
+    /// The least and the greatest value that is written, both included; without it, all that the digits can write.
+    #[must_use]
+    pub fn range(&self) -> Option<(Coordinate, Coordinate)> {
+        self.range
     }
 
     /// The last place that is written, in 1e-9 Å.
@@ -299,17 +377,11 @@ impl FromStr for NumberFormat {
         if !text.trim_start().starts_with('(') {
             return Err(NumberFormatError::Unknown(text.to_owned()));
         }
-        let format: Self = ron::Options::default()
+        let fields: Fields = ron::Options::default()
             .with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME)
             .from_str(text)
             .map_err(|error| NumberFormatError::Ron { text: text.to_owned(), reason: error.to_string() })?;
-        if !(1..=9).contains(&format.integer_digits) || u32::from(format.decimals) > MAX_DECIMALS {
-            return Err(NumberFormatError::Digits { text: text.to_owned() });
-        }
-        if format.range.is_some_and(|(least, most)| least > most) {
-            return Err(NumberFormatError::EmptyRange { text: text.to_owned() });
-        }
-        Ok(format)
+        fields.check(Some(text))
     }
 }
 

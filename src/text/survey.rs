@@ -63,6 +63,13 @@ impl NumberSurvey {
         self.odd_leading_zeros += other.odd_leading_zeros;
     }
 
+    /// Whether this can be the survey of so many numbers at most.
+    pub(crate) fn is_within(&self, numbers: u128) -> bool {
+        let shown: u128 = self.plain.iter().chain(&self.zero_ended).copied().map(u128::from).sum();
+        let odd = [self.negative_zeros, self.plus_signs, self.odd_leading_zeros];
+        shown <= numbers && odd.into_iter().all(|odd| u128::from(odd) <= shown)
+    }
+
     /// The one format that writes all of these numbers, or what the mixture is made of.
     ///
     /// All numbers with the same decimals are taken for `fixedN`, also where none happens to end in 0.

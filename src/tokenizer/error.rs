@@ -8,6 +8,7 @@ use crate::primitives::TokenId;
 
 /// Why a tokenizer could not be found, read or used.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum TokenizerError {
     /// The name is neither an embedded tokenizer nor a path.
     #[error(

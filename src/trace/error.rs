@@ -7,6 +7,7 @@ use thiserror::Error;
 /// Why a trace, or a table of patterns, is of no use. A file that was cut off is no error: see
 /// [`Ending`](super::Ending).
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum TraceError {
     /// The bytes cannot be had.
     #[error("reading stopped: {0}")]

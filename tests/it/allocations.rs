@@ -88,7 +88,7 @@ fn decode(matcher: &mut Matcher, words: &mut [u32]) {
         let forced = take_forced_run(matcher);
         matcher.rollback(forced);
         assert_eq!(take_forced_run(matcher), forced);
-        if !matcher.fill_mask(words) {
+        if !matcher.fill_mask(words).unwrap() {
             return;
         }
         let row = matcher.mask_row();
@@ -134,7 +134,7 @@ fn no_step_of_a_batch_allocates() {
     let given = allocations(|| {
         for turn in 0.. {
             batch.take_forced_runs(&mut runs, &mut ends);
-            if batch.fill_masks(&mut words, mask.len()) == 0 {
+            if batch.fill_masks(&mut words, mask.len()).unwrap() == 0 {
                 break;
             }
             ids.clear();
@@ -145,7 +145,7 @@ fn no_step_of_a_batch_allocates() {
             let finished = batch.rows().iter().any(Matcher::is_finished);
             batch.advance(&ids).unwrap();
             if !finished {
-                batch.rollback(&ones);
+                batch.rollback(&ones).unwrap();
                 batch.advance(&ids).unwrap();
             }
         }

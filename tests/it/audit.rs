@@ -71,6 +71,22 @@ fn junk_comes_out_by_kind() {
     golden::check("audit", "kinds", shown);
 }
 
+/// A model that runs away in a hole writes as much junk as it writes tokens, and each counts once.
+#[test]
+fn junk_of_any_length_is_counted() {
+    let skeleton = Skeleton::new("C", None).unwrap();
+    let tokenizer = load("qwen3");
+    let auditor = Auditor::new(&tokenizer, &auditor_options(&tokenizer, NumberFormat::trimmed(4)));
+    for fields in [4u64, 50, 30_000] {
+        let hole = vec!["0"; fields as usize].join(",");
+        let judgement = auditor.judge_text(Some(&skeleton), &format!("[C]<{hole}>"));
+        // A comma and a digit for each number past the third.
+        assert_eq!((judgement.junk_tokens, judgement.junk_blocks), (2 * (fields - 3), 1));
+        let tokens: Vec<u64> = judgement.junk.values().map(|count| count.tokens).collect();
+        assert_eq!(tokens.iter().sum::<u64>(), judgement.junk_tokens);
+    }
+}
+
 /// What the text copies is the molecule, unless one is expected.
 #[test]
 fn the_molecule_is_the_texts_own_or_the_expected() {

@@ -31,7 +31,7 @@ fn artifacts_of_version_1_say_what_they_said() {
         let base = header.tokenizer.parse::<TokenizerSource>().unwrap().load(&[]).unwrap();
         same_tokenizer(artifact.tables(), &base).unwrap();
         let format: NumberFormat = header.number_format.parse().unwrap();
-        if format.decimals < 4 {
+        if format.decimals() < 4 {
             certify(artifact.tables(), &base, &|_| {}).unwrap();
         }
         let (tokenization, eos) = (header.tokenization, header.eos);

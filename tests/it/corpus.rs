@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use tplc::corpus::{
-    Corpus, CorpusOptions, EnrichedRow, JsonFields, Molecule, Position, Row, RowError, Smiles, SmilesSource,
+    Corpus, CorpusError, CorpusOptions, EnrichedRow, JsonFields, Molecule, Position, Record, Row, RowError,
+    Smiles, SmilesSource, for_each_row,
 };
 
 use crate::golden;
@@ -299,3 +300,22 @@ CC=O
 
 $$$$
 ";
+
+/// Of several rows that stop a run, the first in the input is told, whichever was worked on first.
+#[test]
+fn the_first_row_that_stops_a_run_is_told() {
+    let corpus = Corpus::open(&["reference:g2".to_owned()], &CorpusOptions::default()).unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+    let work = |record: &Record| -> Result<Result<(), RowError>, CorpusError> {
+        // The earliest of them is done last.
+        std::thread::sleep(std::time::Duration::from_millis(u64::from(record.line() < 20) * 30));
+        match record.line() {
+            line if line < 10 => Ok(Ok(())),
+            line => Err(CorpusError::NotFound { input: line.to_string() }),
+        }
+    };
+    let mut taken = 0;
+    let fault = for_each_row(corpus.records(), &pool, &mut (), work, |()| taken += 1).unwrap_err();
+    assert!(matches!(&fault, CorpusError::NotFound { input } if input == "10"), "{fault}");
+    assert_eq!(taken, 9);
+}

@@ -1,6 +1,7 @@
 use std::fmt::Write;
 
 use proptest::prelude::*;
+use serde_json::{Value, json};
 use tplc::{
     corpus::{Corpus, CorpusFormat, CorpusOptions, Progress, Record, Rejected},
     drift::{Analysis, AnalysisOptions, CostModel, Partial, PartialFile, Report},
@@ -262,6 +263,49 @@ fn counts_of_different_runs_do_not_mix() {
     faults.push(PartialFile::from_json("{}").unwrap_err().to_string());
     faults.push(PartialFile::from_json("[C]<0,0,0>").unwrap_err().to_string());
     golden::check("drift", "merge_faults", faults.join("\n"));
+}
+
+/// Counts that no analysis makes are refused where they are read and where they are added, before they are summed up.
+#[test]
+fn counts_that_do_not_add_up_are_refused() {
+    let counts = analyze_lines(&[load("gpt-2")], &lines(3), &AnalysisOptions::default());
+    let whole: Value = serde_json::from_str(&counts.to_json().unwrap()).unwrap();
+    let with = |path: &str, value: Value| {
+        let mut file = whole.clone();
+        *file.pointer_mut(path).unwrap() = value;
+        PartialFile::from_json(&file.to_string())
+    };
+    let literal = whole["partials"][0]["literals"].as_object().unwrap().keys().next().unwrap();
+    let openings = format!("/partials/0/literals/{}/openings", literal.replace('~', "~0").replace('/', "~1"));
+    let changes = [
+        ("/input/skipped", json!(4)),
+        ("/partials/0/tokens", json!(0)),
+        ("/partials/0/copy_tokens", json!(u64::MAX)),
+        ("/partials/0/conformers", json!(u64::MAX)),
+        ("/partials/0/atoms", json!(0)),
+        ("/partials/0/holes/0/1", json!(u64::MAX)),
+        ("/partials/0/holes/0/0/tokens", json!(u32::MAX)),
+        ("/partials/0/holes/0/0/placeholder_tokens", json!([])),
+        ("/partials/0/placeholders/0/pair_free", json!(u64::MAX)),
+        ("/partials/0/candidates/0/placeholders/0/pair_free", json!(u64::MAX)),
+        (openings.as_str(), json!({"": u64::MAX})),
+        ("/partials/0/survey/plus_signs", json!(u64::MAX)),
+        ("/partials/0/survey/plain/4", json!(u64::MAX)),
+    ];
+    let faults = changes.map(|(path, value)| {
+        let read = with(path, value.clone());
+        format!("{path} {value}: {}", read.map_or_else(|fault| fault.to_string(), |_| "read".to_owned()))
+    });
+    golden::check("drift", "partial_faults", faults.join("\n"));
+
+    // Each is fine, and both together are more than is counted; then nothing has been added.
+    let many = with("/partials/0/bytes", json!(1u64 << 47)).unwrap();
+    let mut sum = many.clone();
+    let fault = sum.merge(many.clone()).unwrap_err().to_string();
+    assert_eq!(fault, "the counts of gpt-2 are none that an analysis makes: more than 2^47 of something");
+    assert_eq!(sum, many);
+    let rows = with("/input/rows", json!(u64::MAX)).unwrap();
+    assert!(rows.clone().merge(rows).is_err());
 }
 
 /// The adaptive placeholder costs what it says where it is measured behind each literal, and no candidate costs less.

@@ -141,6 +141,26 @@ fn unreadable_number_formats_say_why() {
     golden::check("text", "number_format_faults", faults.join("\n"));
 }
 
+/// What `FromStr` refuses is refused in files too: a format that cannot write would write wrong numbers.
+#[test]
+fn formats_that_cannot_write_are_read_from_no_file() {
+    let faults: Vec<String> = [
+        r#"{"decimals":12}"#,
+        r#"{"integer_digits":0}"#,
+        r#"{"decimals":12,"integer_digits":77}"#,
+        r#"{"range":[1,0.5]}"#,
+    ]
+    .iter()
+    .map(|text| format!("{text}\n    {}", serde_json::from_str::<NumberFormat>(text).unwrap_err()))
+    .collect();
+    golden::check("text", "number_format_in_files", faults.join("\n"));
+    let whole =
+        r#"{"sign":"minus","integer_digits":3,"decimals":2,"trailing_zeros":"keep","leading_zeros":"one"}"#;
+    let read: NumberFormat = serde_json::from_str(whole).unwrap();
+    assert_eq!(read, "(integer_digits: 3, decimals: 2)".parse().unwrap());
+    assert_eq!(serde_json::to_string(&read).unwrap(), whole);
+}
+
 /// SMILES with what the corpora lack: ring closures of two digits, isotopes, salts, explicit hydrogens.
 const SMILES: [&str; 6] =
     ["C", "CC(=O)Oc1ccccc1C(=O)O", "[13CH3][C@@H](N)C#N", "[Na+].[Cl-]", "C%10CCC%10", "[H]O[H]"];
