@@ -45,7 +45,7 @@ pub enum Error {
     },
     /// A literal of a molecule is not in the literal table.
     #[error(
-        "the artifact has no literal {literal:?} (number {index} of {text:?}): add the molecule to the corpus and build again, or compile it with the tokenizer at hand"
+        "the artifact has no literal {literal:?} (number {index} of {text:?}): add the molecule to the corpus and build again, or name the tokenizer, with --tokenizer, to compile it"
     )]
     UnknownLiteral {
         /// The literal.

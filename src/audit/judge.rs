@@ -46,8 +46,8 @@ pub enum AuditError {
     },
 }
 
-/// Judges lines of JSON: `{"ids": [...]}` or `{"text": "..."}`, with `smiles` or `name` where the molecule is not to be told
-/// by the text. Ids are judged in two ways that know nothing of each other, by an [`Auditor`] and by the artifact's automaton.
+/// Judges lines of JSON: `{"ids": [...]}` or `{"text": "..."}`, with `smiles` or `name` if the text alone does not say which
+/// molecule. Ids are judged in two ways that know nothing of each other, by an [`Auditor`] and by the artifact's automaton.
 #[derive(Clone, Debug)]
 pub struct Judge<'t> {
     tokenizer: &'t Tokenizer,
@@ -166,7 +166,7 @@ impl<'t> Judge<'t> {
     }
 
     fn judge_line(&self, line: &[u8]) -> Result<Result<Judgement, String>, String> {
-        let line: Line = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        let line: Line = serde_json::from_slice(line).map_err(|error| no_line(&error))?;
         let smiles = match (&line.smiles, &line.name) {
             (Some(smiles), _) => Some(smiles),
             (None, Some(name)) => Some(
@@ -207,4 +207,12 @@ impl<'t> Judge<'t> {
         }
         Ok(judgement)
     }
+}
+
+/// Why a line is no generation. One generation is one line, so only the column is worth telling.
+fn no_line(error: &serde_json::Error) -> String {
+    let reason = error.to_string();
+    let reason = reason.rsplit_once(" at line").map_or(reason.as_str(), |(what, _)| what);
+    let what = if error.is_data() { "a field of the wrong type" } else { "not JSON" };
+    format!("{what}: {reason} at column {}", error.column())
 }

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use clap::{Args, value_parser};
+use clap::Args;
 
 use super::{
-    ExitStatus, Format, GlobalArgs,
+    ExitStatus, Format, GENERAL, GlobalArgs,
     corpus::{CorpusArgs, added_tokens, number_format, placeholder, tags},
+    format::FormatArgs,
     output,
     progress::Bar,
     report,
@@ -18,36 +19,45 @@ use crate::{
     tokenizer::{Tokenizer, TokenizerSource},
 };
 
-/// Measure how the token length of a placeholder drifts from real coordinates, and what it costs.
+const EXAMPLES: &str = "\
+Examples:
+  tplc analyze --tokenizer qwen                    the embedded corpus of drugs
+  tplc analyze -t qwen -t ./my-model               two tokenizers, side by side
+  tplc analyze -t qwen -c 'data/*.jsonl.zst' --number-format trimmed4
+  tplc analyze -t qwen --placeholder=-0.0000,0.0000,0.0000 --max-over 0.01
+  cat texts.txt | tplc analyze -t llama --corpus - --format json
+  tplc analyze -t qwen -c part-0.sdf --partial part-0.json    for `tplc merge`
+
+Inputs are described in docs/corpora.md, tables and JSON in docs/analyze.md.";
+
+/// Measure how far placeholders drift from real coordinates, and the cost.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct AnalyzeArgs {
     /// Embedded name (see `tplc tokenizers`), tokenizer.json, model folder, or hf:ORG/NAME[@REV]; repeatable.
-    #[arg(long, short, value_name = "NAME|PATH|hf:ORG/NAME", default_values = ["qwen", "llama"])]
+    #[arg(long, short, value_name = "NAME|PATH|hf:ORG/NAME", default_values = ["qwen", "llama"], help_heading = "Tokenizers")]
     tokenizer: Vec<TokenizerSource>,
     /// Added tokens to lay over each tokenizer, RON or JSON; repeatable.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Tokenizers")]
     added_tokens: Vec<PathBuf>,
     /// How coordinates are written: fixedN, trimmedN, RON, or a .ron file; repeatable. Without it, enriched text is
     /// taken as it is and coordinates are written as fixed4.
-    #[arg(long, value_name = "FORMAT", value_parser = number_format)]
+    #[arg(long, value_name = "FORMAT", value_parser = number_format, help_heading = "Coordinates")]
     number_format: Vec<NumberFormat>,
     /// A placeholder to compare with, beside the two in use; repeatable.
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = placeholder)]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = placeholder, help_heading = "Coordinates")]
     placeholder: Vec<String>,
     /// Tags around the text that is made from coordinates: none, conformer, or a .ron file.
-    #[arg(long, value_name = "TAGS", default_value = "none", value_parser = tags)]
+    #[arg(long, value_name = "TAGS", default_value = "none", value_parser = tags, help_heading = "Coordinates")]
     tags: Tags,
     /// Share of texts, 0 to 1, whose table tokens are compared with the tokenizer's own.
-    #[arg(long, value_name = "SHARE", default_value_t = AnalysisOptions::default().verify, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = AnalysisOptions::default().verify, value_parser = share, help_heading = "Counting")]
     verify: f64,
     /// Encode every text whole instead of counting by tables: slow, same figures.
-    #[arg(long)]
+    #[arg(long, help_heading = "Counting")]
     exact: bool,
-    /// Threads; 0 takes one a core.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
     /// Write the mergeable counts to a file, for `tplc merge`.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Counting")]
     partial: Option<PathBuf>,
     // Flattened groups come last: each sets the heading of what follows it.
     #[command(flatten)]
@@ -56,6 +66,11 @@ pub(super) struct AnalyzeArgs {
     limits: LimitArgs,
     #[command(flatten)]
     cost: CostArgs,
+    /// Threads; 0 takes one for each core.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = GENERAL)]
+    threads: usize,
+    #[command(flatten)]
+    pub(super) print: FormatArgs,
 }
 
 /// The constants of the cost model; the defaults are published figures of one H100.
@@ -84,19 +99,18 @@ pub(super) struct CostArgs {
     #[arg(long, value_name = "N", default_value_t = CostModel::default().samples)]
     samples: u64,
     /// Molecules that share one pass.
-    #[arg(long, value_name = "N", default_value_t = CostModel::default().batch, value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = CostModel::default().batch, value_parser = at_least_one)]
     batch: u64,
 }
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(super) struct LimitArgs {
-    /// Exit with 1 if more than this share of holes, 0 to 1, is shorter than the placeholder (junk), or if there are no
-    /// holes. Judged are the placeholders given with --placeholder, or else the four-decimal one.
+    /// Exit with 1 if more than this share of holes, 0 to 1, is shorter than a placeholder (junk), or if there are no
+    /// holes. The placeholders given with --placeholder are judged, or else the one of four decimals.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     max_under: Option<f64>,
-    /// Exit with 1 if more than this share of holes, 0 to 1, is longer than the placeholder (cut digits), or if there
-    /// are no holes.
+    /// The same for holes that are longer (cut digits).
     #[arg(long, value_name = "SHARE", value_parser = share)]
     max_over: Option<f64>,
 }
@@ -225,6 +239,14 @@ fn share(text: &str) -> Result<f64, String> {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
         _ => Err("must be a number from 0 to 1".to_owned()),
     }
+}
+
+/// A number of things of which there must be some.
+pub(super) fn at_least_one(text: &str) -> Result<u64, String> {
+    text.parse()
+        .ok()
+        .filter(|&number| number > 0)
+        .ok_or_else(|| "must be a whole number, 1 or more".to_owned())
 }
 
 /// A constant of the cost model; anything else would end as `NaN` or junk that saves time.

@@ -2,14 +2,14 @@
 
 use std::{io::Write, path::PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use super::{
-    ExitStatus, Format, GlobalArgs,
+    ExitStatus, Format, GENERAL, GlobalArgs,
     check::load_embedded,
     corpus::{Rejects, added_tokens, number_format, tags},
-    output,
+    format, output,
     progress::Bar,
     table::{Table, count, percent},
 };
@@ -22,46 +22,63 @@ use crate::{
     tokenizer::{Tokenizer, TokenizerSource},
 };
 
-/// Judge generations against an artifact, or against a number format: junk, cut numbers, wrong molecules, tokens that the
-/// tokenizer would not give.
+const EXAMPLES: &str = "\
+Examples:
+  tplc audit qwen.tplc texts.jsonl
+  tplc audit qwen.tplc texts.jsonl --format jsonl      a verdict for each line
+  tplc audit texts.jsonl --tokenizer qwen --number-format trimmed4
+  tplc audit qwen.tplc - --corpus drugs.jsonl < named.jsonl
+
+The lines, the verdicts and the JSON are described in docs/audit.md.";
+
+/// Judge generations: junk, cut numbers, wrong molecules, foreign tokens.
 ///
-/// Each line of FILE is one generation: {"ids": [...]} or {"text": "..."}, with "smiles" or "name" where the molecule is
-/// not to be told by the text. Without an artifact, name the tokenizer and the number format.
+/// Each line of FILE is one generation: {"ids": [...]} or {"text": "..."}, with "smiles" or "name" if the text alone does
+/// not say which molecule. Generations are judged against an artifact, or without one against a number format.
 #[derive(Debug, Args)]
-#[command(allow_missing_positional = true)]
+#[command(allow_missing_positional = true, after_help = EXAMPLES)]
 pub(super) struct AuditArgs {
     /// The artifact.
-    #[arg(required_unless_present = "number_format")]
     artifact: Option<PathBuf>,
     /// Generations as JSON lines, plain, .gz or .zst; `-` is standard input.
     #[arg(value_name = "FILE")]
     generations: String,
     /// The tokenizer of the generations; without one, the embedded one that the artifact was built for.
-    #[arg(long, short, value_name = "NAME|PATH|hf:ORG/NAME", required_unless_present = "artifact")]
+    #[arg(long, short, value_name = "NAME|PATH|hf:ORG/NAME", help_heading = "Tokenizer")]
     tokenizer: Option<TokenizerSource>,
     /// Added tokens to lay over it, RON or JSON; repeatable.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Tokenizer")]
     added_tokens: Vec<PathBuf>,
-    /// Judge against this number format instead of an artifact: fixedN, trimmedN, RON, or a .ron file.
-    #[arg(long, value_name = "FORMAT", value_parser = number_format, conflicts_with = "artifact")]
+    /// The number format: fixedN, trimmedN, RON, or a .ron file.
+    #[arg(long, value_name = "FORMAT", value_parser = number_format, conflicts_with = "artifact", help_heading = ALONE)]
     number_format: Option<NumberFormat>,
-    /// With --number-format, the tags around prompt and completion: none, conformer, or a .ron file.
-    #[arg(long, value_name = "TAGS", default_value = "none", value_parser = tags, conflicts_with = "artifact")]
+    /// The tags around prompt and completion: none, conformer, or a .ron file.
+    #[arg(long, value_name = "TAGS", default_value = "none", value_parser = tags, conflicts_with = "artifact", help_heading = ALONE)]
     tags: Tags,
-    /// With --number-format, the token that ends a generation: its text, `auto` (the tokenizer's own, if it tells), or
-    /// `none`.
-    #[arg(long, value_name = "TEXT|auto|none", default_value = "auto", conflicts_with = "artifact")]
+    /// The token that ends a generation: its text, `auto` (the tokenizer's own, if it tells), or `none`.
+    #[arg(long, value_name = "TEXT|auto|none", default_value = "auto", conflicts_with = "artifact", help_heading = ALONE)]
     eos: String,
     /// A corpus whose molecules are meant by "name"; repeatable.
-    #[arg(long, short, value_name = "INPUT")]
+    #[arg(long, short, value_name = "INPUT", help_heading = "Molecules")]
     corpus: Vec<String>,
-    /// Threads; 0 takes one a core.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    /// Threads; 0 takes one for each core.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = GENERAL)]
     threads: usize,
+    /// How to print the result.
+    #[arg(long, help_heading = GENERAL, default_value = "text", value_parser = format::of(&["text", "json", "markdown", "jsonl"]))]
+    pub(super) format: Format,
 }
+
+/// The heading of what an artifact says where there is one.
+const ALONE: &str = "Without an artifact";
 
 impl AuditArgs {
     pub(super) fn run(&self, global: &GlobalArgs) -> Result<ExitStatus> {
+        ensure!(
+            self.artifact.is_some() || self.number_format.is_some(),
+            "what to judge {} against? Give an ARTIFACT before it, or --number-format with --tokenizer",
+            self.generations
+        );
         let artifact = self.artifact.as_ref().map(Artifact::open).transpose()?;
         let tokenizer = self.load(artifact.as_ref())?;
         let mut judge = match (&artifact, self.number_format) {
@@ -145,7 +162,7 @@ fn render(totals: &Totals, input: &InputCounts, format: Format) -> String {
     let mean = totals.tokens as f64 / totals.generations.max(1) as f64;
     let mut text = verdicts.render(format) + &faults.render(format);
     text += &format!(
-        "{} holes; {} tokens, {mean:.1} a molecule ({fewest} to {most})\n\n",
+        "{} holes; {} tokens, {mean:.1} per molecule ({fewest} to {most})\n\n",
         count(totals.holes),
         count(totals.tokens)
     );

@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::{
-    ExitStatus, Format, GlobalArgs,
+    ExitStatus, Format, GENERAL, GlobalArgs,
     build_drift::Measured,
     corpus::{CorpusArgs, added_tokens, number_format, tags},
+    format::FormatArgs,
     output,
     progress::Bar,
     table::{Table, count},
@@ -22,48 +23,63 @@ use crate::{
     tokenizer::{Tokenizer, TokenizerSource},
 };
 
-/// Build exact templates of all molecules of a corpus: one artifact for each tokenizer and number format.
+const EXAMPLES: &str = "\
+Examples:
+  tplc build --tokenizer qwen --output qwen.tplc    the embedded corpus of drugs
+  tplc build -t ./my-model -c molecules.smi --tags conformer -o mine.tplc
+  tplc build -t qwen -t llama -c train.jsonl -o out/    two artifacts in a folder
+  tplc build -t qwen -c train.jsonl --shard 1/8 -o 1.tplc    for `tplc merge`
+  tplc build -t qwen -o draft.tplc --certificate none    without the long proof
+
+Inputs are described in docs/corpora.md, manifests and JSON in docs/build.md.";
+
+/// Build exact templates of the molecules of a corpus.
+///
+/// One artifact is written for each tokenizer and number format.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct BuildArgs {
     /// Embedded name (see `tplc tokenizers`), tokenizer.json, model folder, or hf:ORG/NAME[@REV]; repeatable.
-    #[arg(long, short, value_name = "NAME|PATH|hf:ORG/NAME", required = true)]
+    #[arg(long, short, value_name = "NAME|PATH|hf:ORG/NAME", required = true, help_heading = "Tokenizers")]
     tokenizer: Vec<TokenizerSource>,
     /// Added tokens to lay over each tokenizer, RON or JSON; repeatable.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Tokenizers")]
     added_tokens: Vec<PathBuf>,
     /// How coordinates are written: fixedN, trimmedN, RON, or a .ron file; repeatable.
-    #[arg(long, value_name = "FORMAT", value_parser = number_format, default_value = "fixed4")]
+    #[arg(long, value_name = "FORMAT", value_parser = number_format, default_value = "fixed4", help_heading = "Templates")]
     number_format: Vec<NumberFormat>,
     /// Tags around prompt and completion: none, conformer, or a .ron file.
-    #[arg(long, value_name = "TAGS", default_value = "none", value_parser = tags)]
+    #[arg(long, value_name = "TAGS", default_value = "none", value_parser = tags, help_heading = "Templates")]
     tags: Tags,
     /// The token that ends a sequence: its text, `auto` (the tokenizer's own, if it tells), or `none`.
-    #[arg(long, value_name = "TEXT|auto|none", default_value = "auto")]
+    #[arg(long, value_name = "TEXT|auto|none", default_value = "auto", help_heading = "Templates")]
     eos: String,
     /// Which spellings of the text in tokens to accept: the tokenizer's own, or any (as engines do that look at
     /// characters; for comparison).
-    #[arg(long, value_enum, default_value_t = Spelling::Canonical)]
+    #[arg(long, value_enum, default_value_t = Spelling::Canonical, help_heading = "Templates")]
     tokenization: Spelling,
-    /// Where to write: a .tplc file, or a folder for several artifacts (named TOKENIZER-FORMAT.tplc). A manifest of the
-    /// same name ends in .ron.
-    #[arg(long, short, value_name = "PATH")]
+    /// Where to write: a .tplc file, or a folder for several artifacts (TOKENIZER-FORMAT.tplc); one that ends in / is
+    /// made. The manifest has the same name and ends in .ron.
+    #[arg(long, short, value_name = "PATH", help_heading = "Output")]
     output: PathBuf,
     /// Take only row I, I+N, I+2N, … of the corpus; `tplc merge` makes the artifacts of all shards one.
-    #[arg(long, value_name = "I/N", value_parser = shard, default_value = "1/1", hide_default_value = true)]
+    #[arg(long, value_name = "I/N", value_parser = shard, default_value = "1/1", hide_default_value = true, help_heading = "Output")]
     shard: Shard,
     /// What to prove before writing.
-    #[arg(long, value_enum, default_value_t = Proof::Full)]
+    #[arg(long, value_enum, default_value_t = Proof::Full, help_heading = "Output")]
     certificate: Proof,
     /// Tell in the manifests what position templates do to real coordinates: counts that `tplc analyze --partial` wrote of
     /// the same tokenizers and number formats.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     drift: Option<PathBuf>,
-    /// Threads; 0 takes one a core.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
     // Flattened groups come last: each sets the heading of what follows it.
     #[command(flatten)]
     corpus: CorpusArgs,
+    /// Threads; 0 takes one for each core.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = GENERAL)]
+    threads: usize,
+    #[command(flatten)]
+    pub(super) print: FormatArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -131,8 +147,8 @@ impl BuildArgs {
         let overlays = added_tokens(&self.added_tokens)?;
         let tokenizers: Vec<Tokenizer> =
             self.tokenizer.iter().map(|source| source.load(&overlays)).collect::<Result<_, _>>()?;
-        let paths = self.paths(&tokenizers)?;
         let corpus = self.corpus.open(false)?;
+        let paths = self.paths(&tokenizers)?;
         let outputs: Vec<&Path> =
             paths.iter().flatten().chain(&self.corpus.rejects).map(PathBuf::as_path).collect();
         for path in &outputs {
@@ -221,11 +237,17 @@ impl BuildArgs {
         if single && self.output.extension().is_some_and(|extension| extension == "tplc") {
             return Ok(vec![[self.output.clone(), Manifest::path_of(&self.output)]]);
         }
-        ensure!(
-            self.output.is_dir(),
-            "{} is no folder: several artifacts need one (one artifact may be a file that ends in .tplc)",
-            self.output.display()
-        );
+        let folder = self.output.display();
+        if self.output.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            std::fs::create_dir_all(&self.output)
+                .with_context(|| format!("cannot make the folder {folder}"))?;
+        }
+        let wanted = if single {
+            "let the name end in .tplc, or give a folder"
+        } else {
+            "several artifacts need a folder"
+        };
+        ensure!(self.output.is_dir(), "{folder} is no folder: {wanted} (one that ends in / is made)");
         let names = tokenizers.iter().flat_map(|tokenizer| {
             // A hub name has a slash, and a format in RON is no file name.
             let plain = |c: char| if c.is_ascii_alphanumeric() || "-+._".contains(c) { c } else { '_' };

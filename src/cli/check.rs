@@ -6,31 +6,50 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde::Serialize;
 
-use super::{ExitStatus, Format, GlobalArgs, corpus::added_tokens, output, progress::Bar, table::count};
+use super::{
+    ExitStatus, Format, GENERAL, GlobalArgs,
+    corpus::added_tokens,
+    format, output,
+    progress::Bar,
+    table::{count, counted},
+};
 use crate::{
     artifact::{Artifact, Tables},
     template::{Certificate, CertificateError, Manifest, certify, same_tokenizer},
     tokenizer::{AddedTokens, Tokenizer, TokenizerSource, embedded},
 };
 
-/// Check that an artifact is undamaged and fits a tokenizer, and that a manifest beside it is its own; prove again that it
-/// is exact. Put it into CI: a tokenizer that changed is exit status 1.
+const EXAMPLES: &str = "\
+Examples:
+  tplc check qwen.tplc                           for its embedded tokenizer
+  tplc check mine.tplc --tokenizer ./my-model    for the tokenizer of a model
+  tplc check qwen.tplc --exhaustive              and the proof again
+
+Put it into CI: if the tokenizer has changed, the exit status is 1.";
+
+/// Check that an artifact is whole and fits its tokenizer; prove it again.
+///
+/// A manifest beside the artifact must be its own.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct CheckArgs {
     /// The artifact.
     artifact: PathBuf,
     /// The tokenizer it must fit; without one, the embedded one it was built for.
-    #[arg(long, short, value_name = "NAME|PATH|hf:ORG/NAME")]
+    #[arg(long, short, value_name = "NAME|PATH|hf:ORG/NAME", help_heading = "Tokenizer")]
     tokenizer: Option<TokenizerSource>,
     /// Added tokens to lay over it, RON or JSON; repeatable.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Tokenizer")]
     added_tokens: Vec<PathBuf>,
     /// Try every number and every literal against the tokenizer.
-    #[arg(long)]
+    #[arg(long, help_heading = "Proof")]
     exhaustive: bool,
-    /// Threads; 0 takes one a core.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    /// Threads; 0 takes one for each core.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = GENERAL)]
     threads: usize,
+    /// How to print the result.
+    #[arg(long, help_heading = GENERAL, default_value = "text", value_parser = format::of(&["text", "json"]))]
+    pub(super) format: Format,
 }
 
 /// The answer as JSON, schema `tplc.check/1`.
@@ -120,7 +139,7 @@ fn render(answer: &Answer) -> String {
     if let Some(fault) = &answer.fault {
         return format!("{}: no\n  {fault}\n", answer.artifact);
     }
-    let molecules = count(answer.molecules.unwrap_or(0) as u64);
+    let molecules = counted(answer.molecules.unwrap_or(0) as u64, "molecule");
     let tokenizer = answer.tokenizer.as_deref().unwrap_or_default();
     let proven = match &answer.certificate {
         Some(proof) => format!(
@@ -132,8 +151,5 @@ fn render(answer: &Answer) -> String {
         None if answer.molecules == Some(0) => "there is nothing to prove".to_owned(),
         None => "not proven again: --exhaustive tries everything".to_owned(),
     };
-    format!(
-        "{}: good\n  undamaged, {molecules} molecules\n  made for {tokenizer}\n  {proven}\n",
-        answer.artifact
-    )
+    format!("{}: good\n  undamaged, {molecules}\n  made for {tokenizer}\n  {proven}\n", answer.artifact)
 }

@@ -5,8 +5,14 @@ use clap::{Args, CommandFactory};
 
 use super::{Cli, ExitStatus, output};
 
-/// Print completions for a shell, to be sourced: `tplc completions bash > /etc/bash_completion.d/tplc`.
+const EXAMPLES: &str = "\
+Examples:
+  tplc completions bash > ~/.local/share/bash-completion/completions/tplc
+  tplc completions fish > ~/.config/fish/completions/tplc.fish";
+
+/// Print completions for a shell.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct CompletionsArgs {
     /// The shell.
     shell: clap_complete::Shell,

@@ -8,7 +8,8 @@ use clap::Args;
 use super::{GlobalArgs, output, progress::Bar};
 use crate::{
     corpus::{
-        Corpus, CorpusFormat, CorpusOptions, InputCounts, JsonFields, Progress, Rejected, SmilesSource,
+        Coordinate, Corpus, CorpusFormat, CorpusOptions, InputCounts, JsonFields, Progress, Rejected,
+        SmilesSource,
     },
     drift::check_placeholder,
     text::{NumberFormat, Tags, TagsError},
@@ -18,14 +19,14 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Corpus")]
 pub(super) struct CorpusArgs {
-    /// File, folder, glob, `-`, or reference:drugs, reference:qm9, reference:g2; repeatable. Plain, .gz or .zst.
+    /// File, folder, glob, `-`, or reference:drugs, reference:qm9, reference:g2; plain, .gz or .zst; repeatable.
     #[arg(long, short, value_name = "INPUT", default_values = ["reference:drugs"])]
     corpus: Vec<String>,
-    /// The format of the corpus, where the file name does not tell: enriched, smiles, jsonl, sdf, xyz, parquet.
+    /// The format of files whose names do not tell it: enriched, smiles, jsonl, sdf, xyz, parquet.
     #[arg(long, value_name = "FORMAT")]
     corpus_format: Option<CorpusFormat>,
-    /// Field names of JSONL and Parquet that differ, such as `smiles=smi,conformers=xyz`
-    /// (name, smiles, conformers, canonical, enriched).
+    /// Your own names for the fields name, smiles, conformers, canonical and enriched of JSONL and Parquet, such as
+    /// `smiles=smi,conformers=xyz`.
     #[arg(long, value_name = "NAME=FIELD,…", value_parser = json_fields, default_value = "", hide_default_value = true)]
     fields: JsonFields,
     /// SDF data field that holds the SMILES, or `graph` to write it from the bonds; repeatable.
@@ -142,9 +143,15 @@ pub(super) fn tags(text: &str) -> Result<Tags, String> {
     source.parse().map_err(|error: TagsError| error.reason)
 }
 
-/// What can stand in a hole.
+/// Three numbers that can stand in a hole. The library takes any text there; here, anything else is a slip.
 pub(super) fn placeholder(text: &str) -> Result<String, String> {
-    check_placeholder(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
+    check_placeholder(text).map_err(|error| error.to_string())?;
+    // An exponent is a number that no format writes.
+    let number = |part: &str| Coordinate::parse(part).is_ok() && !part.contains(['e', 'E']);
+    match text.split(',').filter(|part| number(part)).count() == 3 && text.matches(',').count() == 2 {
+        true => Ok(text.to_owned()),
+        false => Err("a placeholder is three numbers, such as 0.0000,0.0000,0.0000".to_owned()),
+    }
 }
 
 /// Field names: `smiles=smi,conformers=xyz`.

@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::{
     ExitStatus, Format, GlobalArgs,
     corpus::added_tokens,
+    format::FormatArgs,
     output,
-    table::{Table, count, percent},
+    table::{Table, count, counted, paragraph, percent},
 };
 use crate::{
     artifact::{Artifact, Template},
@@ -24,26 +25,42 @@ use crate::{
     tokenizer::TokenizerSource,
 };
 
-/// Show what is in an artifact: sizes, the token alphabet, the automaton of numbers, the template of one molecule.
+const EXAMPLES: &str = "\
+Examples:
+  tplc inspect qwen.tplc                         counts and sizes
+  tplc inspect qwen.tplc --smiles CC=O           the template of a molecule
+  tplc inspect qwen.tplc --smiles '[U]' -t qwen  with literals that it lacks
+  tplc inspect qwen.tplc --show dot | dot -Tsvg > numbers.svg";
+
+/// Show what is in an artifact, or the template of one molecule.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct InspectArgs {
     /// The artifact.
     artifact: PathBuf,
     /// The template of this molecule in trace notation: any whose literals the artifact has.
-    #[arg(long, value_name = "SMILES", conflicts_with = "show")]
+    #[arg(long, value_name = "SMILES", conflicts_with = "show", help_heading = "What to show")]
     smiles: Option<String>,
     /// The template of molecule I, from 0.
-    #[arg(long, value_name = "I", conflicts_with_all = ["smiles", "show"])]
+    #[arg(long, value_name = "I", conflicts_with_all = ["smiles", "show"], help_heading = "What to show")]
     molecule: Option<usize>,
-    /// The tokenizer of the artifact: with it, literals of the molecule that the artifact lacks are compiled on the spot.
-    #[arg(long, short, value_name = "NAME|PATH|hf:ORG/NAME", requires = "smiles")]
+    /// The tokenizer of the artifact: compiles literals of the molecule that the artifact lacks.
+    #[arg(
+        long,
+        short,
+        value_name = "NAME|PATH|hf:ORG/NAME",
+        requires = "smiles",
+        help_heading = "Tokenizer"
+    )]
     tokenizer: Option<TokenizerSource>,
     /// Added tokens to lay over it, RON or JSON; repeatable.
-    #[arg(long, value_name = "FILE", requires = "tokenizer")]
+    #[arg(long, value_name = "FILE", requires = "tokenizer", help_heading = "Tokenizer")]
     added_tokens: Vec<PathBuf>,
-    /// Show this instead.
-    #[arg(long, value_enum)]
+    /// Show this instead of counts and sizes.
+    #[arg(long, value_enum, help_heading = "What to show")]
     show: Option<Part>,
+    #[command(flatten)]
+    pub(super) print: FormatArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -111,19 +128,27 @@ fn show_summary(artifact: &Artifact, global: &GlobalArgs) -> Result<()> {
         return output::print_json(&manifest);
     }
     let (source, molecules) = (&manifest.source, &manifest.molecules);
-    let mut facts = Table::new("Artifact", &[0, 1], &["", ""]);
+    let mut facts = Table::new("Artifact", &[0, 1], &["property", "value"]);
+    let tags = match (source.tags.0.as_str(), source.tags.1.as_str()) {
+        ("", "") => "none".to_owned(),
+        (open, close) => format!("{open} … {close}"),
+    };
+    let [first, inner, last] = molecules.literals.map(count);
     let eos = source.eos.map_or_else(|| "none".to_owned(), |eos| artifact.tables().token_text(TokenId(eos)));
     for (name, value) in [
         ("tokenizer", source.tokenizer.clone()),
         ("fingerprint", source.fingerprint.clone()),
         ("number format", source.number_format.clone()),
-        ("tags", format!("{:?} … {:?}", source.tags.0, source.tags.1)),
+        ("tags", tags),
         ("end of sequence", eos),
         ("molecules", count(molecules.molecules)),
         ("atoms", count(molecules.atoms)),
-        ("literals", molecules.literals.map(count).join(" + ")),
-        ("states, edges", format!("{}, {}", count(molecules.states), count(molecules.edges))),
-        ("tokens, of them a choice", format!("{}, {}", count(molecules.tokens), count(molecules.alphabet))),
+        ("literals", format!("{first} at the start, {inner} between two holes, {last} at the end")),
+        ("automaton", format!("{} states, {} edges", count(molecules.states), count(molecules.edges))),
+        (
+            "tokens",
+            format!("{}, {} of them ever a choice", count(molecules.tokens), count(molecules.alphabet)),
+        ),
     ] {
         facts.row(vec![name.to_owned(), value]);
     }
@@ -188,13 +213,15 @@ fn show_template(template: &Template, literals: &[String], global: &GlobalArgs) 
         });
     }
     output::print(&format!(
-        "{} atoms, {} to {} tokens, {} to {} of them decided\n\n{}\n\n‧ came without a choice, │ was one of as many as the \
-         small number says; coordinates are an example\n",
-        template.atoms(),
+        "{}, {} to {} tokens, {} to {} of them decided\n\n{}\n\n{}\n",
+        counted(template.atoms() as u64, "atom"),
         tokens.min,
         tokens.max,
         decisions.min,
         decisions.max,
-        traced
+        traced,
+        paragraph(
+            "‧ came without a choice, │ was one of as many as the small number says; coordinates are an example"
+        )
     ))
 }

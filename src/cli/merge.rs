@@ -9,6 +9,7 @@ use super::{
     ExitStatus, GlobalArgs,
     analyze::{CostArgs, LimitArgs, show},
     build::{BuiltArtifact, show_built},
+    format::FormatArgs,
     output,
 };
 use crate::{
@@ -17,20 +18,32 @@ use crate::{
     template::{Manifest, merge},
 };
 
-/// Add the counts that `tplc analyze --partial` wrote, or make the artifacts that `tplc build --shard` wrote one; any split
-/// and order gives the same bytes as one run.
+const EXAMPLES: &str = "\
+Examples:
+  tplc merge part-*.json                       the report of all counts together
+  tplc merge part-*.json --output all.json     and the counts, in a file
+  tplc merge shard*.tplc --output all.tplc     one artifact of many
+
+Any split and any order give the same bytes as one run.";
+
+/// Add up the counts of several runs, or make several artifacts one.
+///
+/// Counts are files that `tplc analyze --partial` wrote, artifacts those of `tplc build --shard`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct MergeArgs {
     /// Files of counts, or artifacts (.tplc), made with the same tokenizers and options.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Write the added counts, or the artifact, to a file.
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
     #[command(flatten)]
     cost: CostArgs,
     #[command(flatten)]
     limits: LimitArgs,
+    #[command(flatten)]
+    pub(super) print: FormatArgs,
 }
 
 impl MergeArgs {
@@ -47,7 +60,8 @@ impl MergeArgs {
         let mut sum: Option<PartialFile> = None;
         for path in &self.files {
             let at = || format!("{}", path.display());
-            let counts = std::fs::read_to_string(path).with_context(at)?;
+            let counts =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
             let counts = PartialFile::from_json(&counts).with_context(at)?;
             match &mut sum {
                 Some(sum) => sum.merge(counts).with_context(at)?,

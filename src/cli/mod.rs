@@ -8,6 +8,7 @@ mod check;
 mod completions;
 mod corpus;
 mod export;
+mod format;
 mod inspect;
 mod merge;
 mod output;
@@ -27,11 +28,13 @@ mod validate_model;
 mod validate_report;
 #[cfg(feature = "validate")]
 mod validate_subjects;
+mod version;
 
 use std::{ffi::OsString, io::Write, process::ExitCode};
 
-use anyhow::anyhow;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use self::format::Format;
 
 /// What the exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,17 +60,21 @@ impl From<ExitStatus> for ExitCode {
 
 const AFTER_HELP: &str = "\
 Examples:
-  tplc analyze --tokenizer qwen                      drift on the embedded reference corpus
-  tplc analyze --tokenizer qwen --tokenizer llama    side by side
-  tplc analyze --tokenizer ./my-model --corpus 'conformers/*.jsonl.zst' --number-format trimmed4
-  tplc tokenizers show qwen --text '[C]<-1.5,0,2>'   the pieces of a text
-  tplc trace before.json.gz after.json.gz            two profiles side by side
+  tplc analyze --tokenizer qwen                     drift on the embedded corpus
+  tplc build --tokenizer qwen --output qwen.tplc    exact templates of it
+  tplc check qwen.tplc                              is the file good?
+  tplc inspect qwen.tplc --smiles CC=O              the template of a molecule
+  tplc audit qwen.tplc texts.jsonl                  what is wrong with generations
+
+`tplc COMMAND --help` has examples of each command.
 
 Exit status: 0 done and good, 1 the answer is no (a limit, --strict, no good row), 2 could not run.";
 
-/// Token-exact templates for language models that write 3D molecules: measure the drift of position templates.
+/// Token-exact templates for language models that write 3D molecules: measure drift, build and check templates, judge
+/// what models wrote.
 #[derive(Debug, Parser)]
-#[command(name = "tplc", version, after_help = AFTER_HELP, max_term_width = 110)]
+#[command(name = "tplc", version, long_version = version::LONG.as_str(), after_help = AFTER_HELP)]
+#[command(max_term_width = 110, disable_help_flag = true, disable_version_flag = true)]
 struct Cli {
     #[command(flatten)]
     global: GlobalArgs,
@@ -77,16 +84,29 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct GlobalArgs {
-    /// How to print the result.
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    /// What `--format` of the verb says.
+    #[arg(skip)]
     format: Format,
-    /// Say nothing on standard error but errors.
-    #[arg(long, short, global = true)]
+    /// Print only errors on standard error.
+    #[arg(long, short, global = true, help_heading = GENERAL, display_order = LAST)]
     quiet: bool,
-    /// Draw no progress bar (none is drawn unless standard error is a terminal).
-    #[arg(long, global = true)]
+    /// Draw no progress bar.
+    #[arg(long, global = true, help_heading = GENERAL, display_order = LAST)]
     no_progress: bool,
+    // These two are clap's own but for the heading they stand under.
+    /// Print help; with -h, a summary.
+    #[arg(id = "help", long = "help", short = 'h', global = true, help_heading = GENERAL, display_order = LAST, action = ArgAction::Help)]
+    _help: Option<bool>,
+    /// Print the version; with --version, the features too.
+    #[arg(id = "version", long = "version", short = 'V', help_heading = GENERAL, display_order = LAST, action = ArgAction::Version)]
+    _version: Option<bool>,
 }
+
+/// The heading of options that say nothing about the work: the last of every page.
+const GENERAL: &str = "General";
+
+/// Where the options of the program stand among them: behind those of the verb.
+const LAST: usize = 1000;
 
 impl GlobalArgs {
     /// Says one line on standard error, unless that is to be quiet.
@@ -96,18 +116,6 @@ impl GlobalArgs {
             let _ = writeln!(std::io::stderr(), "{text}");
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Tables and histograms for the terminal.
-    Text,
-    /// One JSON object with a "schema" field.
-    Json,
-    /// Tables for a page or a pull request.
-    Markdown,
-    /// One JSON object a line, where there are many (`tplc audit`).
-    Jsonl,
 }
 
 #[derive(Debug, Subcommand)]
@@ -125,9 +133,27 @@ enum Verb {
     Completions(completions::CompletionsArgs),
 }
 
+impl Verb {
+    fn format(&self) -> Format {
+        match self {
+            Self::Analyze(args) => args.print.format,
+            Self::Audit(args) => args.format,
+            Self::Build(args) => args.print.format,
+            Self::Check(args) => args.format,
+            Self::Export(args) => args.print.format,
+            Self::Inspect(args) => args.print.format,
+            Self::Merge(args) => args.print.format,
+            Self::Tokenizers(args) => args.print.format,
+            Self::Trace(args) => args.print.format,
+            Self::Validate(args) => args.format(),
+            Self::Completions(_) => Format::default(),
+        }
+    }
+}
+
 /// Runs the program with these arguments, the first being its own name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let Cli { mut global, verb } = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
             let asked = !error.use_stderr();
@@ -136,20 +162,18 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if asked { ExitStatus::Success } else { ExitStatus::Error }.into();
         }
     };
-    let status = match cli.verb {
-        Verb::Audit(args) => args.run(&cli.global),
-        _ if cli.global.format == Format::Jsonl => {
-            Err(anyhow!("--format jsonl: only `tplc audit` prints many objects; --format json prints one"))
-        }
-        Verb::Analyze(args) => args.run(&cli.global),
-        Verb::Build(args) => args.run(&cli.global),
-        Verb::Check(args) => args.run(&cli.global),
-        Verb::Export(args) => args.run(&cli.global),
-        Verb::Inspect(args) => args.run(&cli.global),
-        Verb::Merge(args) => args.run(&cli.global),
-        Verb::Tokenizers(args) => args.run(&cli.global),
-        Verb::Trace(args) => args.run(&cli.global),
-        Verb::Validate(args) => args.run(&cli.global),
+    global.format = verb.format();
+    let status = match verb {
+        Verb::Analyze(args) => args.run(&global),
+        Verb::Audit(args) => args.run(&global),
+        Verb::Build(args) => args.run(&global),
+        Verb::Check(args) => args.run(&global),
+        Verb::Export(args) => args.run(&global),
+        Verb::Inspect(args) => args.run(&global),
+        Verb::Merge(args) => args.run(&global),
+        Verb::Tokenizers(args) => args.run(&global),
+        Verb::Trace(args) => args.run(&global),
+        Verb::Validate(args) => args.run(&global),
         Verb::Completions(args) => args.run(),
     };
     status

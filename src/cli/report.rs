@@ -2,7 +2,7 @@
 
 use super::{
     Format,
-    table::{Table, bar, count, figure, percent},
+    table::{Table, bar, count, counted, figure, paragraph, percent},
 };
 use crate::{
     drift::{BorderReport, PlaceholderReport, Report, TokenizerReport},
@@ -37,28 +37,31 @@ pub(super) fn render(report: &Report, format: Format) -> String {
 
 fn heading(tokenizer: &TokenizerReport, format: Format) -> String {
     let title = format!(
-        "{} · {} · {} conformers, {} atoms, {} tokens",
+        "{} · {} · {}, {}, {}",
         tokenizer.name,
         tokenizer.number_format,
-        count(tokenizer.conformers),
-        count(tokenizer.atoms),
-        count(tokenizer.tokens),
+        counted(tokenizer.conformers, "conformer"),
+        counted(tokenizer.atoms, "atom"),
+        counted(tokenizer.tokens, "token"),
     );
     let mut text = match format {
         Format::Markdown => format!("## {title}\n\n"),
         Format::Text | Format::Json | Format::Jsonl => {
-            format!("{title}\n{}\n\n", "═".repeat(title.chars().count()))
+            let title = paragraph(&title);
+            let width = title.lines().map(|line| line.chars().count()).max().unwrap_or_default();
+            format!("{title}\n{}\n\n", "═".repeat(width))
         }
     };
     if let Some(mixture) = &tokenizer.mixture {
-        text += &format!(
+        text += &paragraph(&format!(
             "Mixed number formats: beside numbers with {} decimals there are {} with fewer, {} whose decimals end in zeros, \
-             and {} with a minus zero, a plus sign or odd leading zeros.\n\n",
+             and {} with a minus zero, a plus sign or odd leading zeros.",
             mixture.decimals,
             count(mixture.trimmed),
             count(mixture.zero_ended),
             count(mixture.odd)
-        );
+        ));
+        text += "\n\n";
     }
     text + &changed_numbers(&tokenizer.changed_numbers)
 }
@@ -124,14 +127,11 @@ fn drift_table(tokenizer: &TokenizerReport, format: Format) -> String {
             "cost/hole",
         ],
     );
-    let adaptive = tokenizer.adaptive.iter().map(|placeholder| (placeholder, " (adaptive)"));
-    for (placeholder, note) in
-        tokenizer.placeholders.iter().map(|placeholder| (placeholder, "")).chain(adaptive)
-    {
+    for (placeholder, name) in named(tokenizer) {
         let drift = &placeholder.drift_distribution;
         let tokens: Vec<String> = placeholder.tokens_in_context.keys().map(ToString::to_string).collect();
         table.row(vec![
-            placeholder.facts.text.clone() + note,
+            name,
             tokens.join(" or "),
             format!("{:+.3}", drift.mean),
             format!("{}..{}", drift.min, drift.max),
@@ -144,6 +144,13 @@ fn drift_table(tokenizer: &TokenizerReport, format: Format) -> String {
         ]);
     }
     table.render(format)
+}
+
+/// The placeholders as tables show them, the adaptive one last.
+fn named(tokenizer: &TokenizerReport) -> impl Iterator<Item = (&PlaceholderReport, String)> {
+    let adaptive = tokenizer.adaptive.iter().map(|placeholder| (placeholder, " (adaptive)"));
+    let all = tokenizer.placeholders.iter().map(|placeholder| (placeholder, "")).chain(adaptive);
+    all.map(|(placeholder, note)| (placeholder, placeholder.facts.text.clone() + note))
 }
 
 fn why(placeholder: &PlaceholderReport, format: Format) -> String {
@@ -191,10 +198,10 @@ fn positions(tokenizer: &TokenizerReport, format: Format) -> String {
             "allowlist writes",
         ],
     );
-    for placeholder in &tokenizer.placeholders {
+    for (placeholder, name) in named(tokenizer) {
         let facts = &placeholder.facts;
         examples.row(vec![
-            facts.text.clone(),
+            name,
             count(facts.block_tokens),
             count(facts.block_free),
             count(facts.pair_tokens),
@@ -206,23 +213,24 @@ fn positions(tokenizer: &TokenizerReport, format: Format) -> String {
     }
     table.render(format)
         + &examples.render(format)
-        + &format!(
-            "The blocklist forbids {} of {} ids; the allowlist allows {}.\n\n",
+        + &paragraph(&format!(
+            "The blocklist forbids {} of {} ids; the allowlist allows {}.",
             count(tokenizer.blocked_ids),
             count(tokenizer.width()),
             count(tokenizer.allowed_ids)
-        )
+        ))
+        + "\n\n"
 }
 
 fn borders(borders: &BorderReport, format: Format) -> String {
-    let mut text = format!(
+    let mut text = paragraph(&format!(
         "Borders: {} of {} literals before a hole are tokenized by the sign that follows ({} occurrences); \
-         {} ids straddle COPY and FREE.\n\n",
+         {} ids straddle COPY and FREE.",
         count(borders.sign_dependent),
         count(borders.literals),
         count(borders.sign_dependent_occurrences),
         count(borders.straddling.len() as u64),
-    );
+    )) + "\n\n";
     if !borders.straddling.is_empty() {
         let mut table = Table::new("Straddling tokens", &[1], &["id", "token", "occurrences"]);
         for token in borders.straddling.iter().take(8) {
@@ -254,10 +262,11 @@ fn borders(borders: &BorderReport, format: Format) -> String {
 fn costs(report: &Report, format: Format) -> String {
     let model = &report.cost_model;
     let title = format!(
-        "Cost of junk, at {:.2} ms a pass ({} samples in batches of {})",
+        "Cost: junk is time, at {:.2} ms per pass (a run is {} samples in batches of {}); a lost token counts as {} passes",
         model.seconds_per_pass() * 1e3,
         model.samples,
-        model.batch
+        model.batch,
+        model.lost_passes
     );
     let mut table = Table::new(
         title,
@@ -268,20 +277,23 @@ fn costs(report: &Report, format: Format) -> String {
             "placeholder",
             "lost/molecule",
             "junk/molecule",
-            "s/molecule",
-            "s/run",
+            "cost/molecule",
+            "junk s/molecule",
+            "junk s/run",
             "of passes",
         ],
     );
     for tokenizer in &report.tokenizers {
-        for placeholder in &tokenizer.placeholders {
+        for (placeholder, name) in named(tokenizer) {
             let cost = &placeholder.cost;
+            let lost = placeholder.lost_per_molecule;
             table.row(vec![
                 tokenizer.name.clone(),
                 tokenizer.number_format.clone(),
-                placeholder.facts.text.clone(),
-                figure(placeholder.lost_per_molecule),
-                figure(cost.junk_passes_per_molecule),
+                name,
+                figure(lost),
+                figure(placeholder.junk_per_molecule),
+                figure(placeholder.junk_per_molecule + model.lost_passes * lost),
                 figure(cost.seconds_per_molecule),
                 figure(cost.seconds_per_run),
                 percent(cost.share),

@@ -6,17 +6,33 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{ExitStatus, Format, GlobalArgs, corpus::added_tokens, output, report, table::Table};
+use super::{
+    ExitStatus, Format, GlobalArgs,
+    corpus::added_tokens,
+    format::FormatArgs,
+    output, report,
+    table::{Table, count, counted},
+};
 use crate::{
     primitives::TokenId,
     tokenizer::{ChangedNumber, EmbeddedTokenizer, TokenizerEntry, TokenizerSource, embedded},
 };
 
-/// List the embedded tokenizers, or show how one cuts a text.
+const EXAMPLES: &str = "\
+Examples:
+  tplc tokenizers                                      what is compiled in
+  tplc tokenizers show qwen --text '[C]<-1.5,0,2>'     the tokens of a text
+  tplc tokenizers show ./my-model                      of an example text
+  tplc tokenizers show qwen --added-tokens mine.ron    with tokens of your own";
+
+/// List the embedded tokenizers, or show how a tokenizer cuts a text.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct TokenizersArgs {
     #[command(subcommand)]
     verb: Option<TokenizersVerb>,
+    #[command(flatten)]
+    pub(super) print: FormatArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -26,6 +42,7 @@ enum TokenizersVerb {
 
 /// Show the pieces of a text, with ids and byte spans.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 struct ShowArgs {
     /// Embedded name, tokenizer.json, model folder, or hf:ORG/NAME[@REV].
     tokenizer: TokenizerSource,
@@ -89,7 +106,7 @@ fn list(global: &GlobalArgs) -> Result<()> {
             entry.digits,
             entry.licence.to_owned(),
             entry.fingerprint.chars().take(12).collect(),
-            entry.vocabulary.to_string(),
+            count(entry.vocabulary as u64),
         ]);
     }
     output::print(&table.render(global.format))
@@ -122,7 +139,12 @@ impl ShowArgs {
                 changed_numbers,
             });
         }
-        let title = format!("{} cuts {:?} into {} tokens", tokenizer.name(), self.text, pieces.len());
+        let title = format!(
+            "{} cuts {:?} into {}",
+            tokenizer.name(),
+            self.text,
+            counted(pieces.len() as u64, "token")
+        );
         let joined = pieces.iter().map(|piece| piece.token.as_str()).collect::<Vec<_>>().join("·");
         let mut table = Table::new(title, &[1, 2], &["id", "token", "bytes"]);
         for piece in &pieces {

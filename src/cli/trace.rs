@@ -7,28 +7,45 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use clap::{Args, value_parser};
+use clap::Args;
 use serde::Serialize;
 
 use super::{
-    ExitStatus, Format, GlobalArgs, output,
+    ExitStatus, Format, GlobalArgs,
+    analyze::at_least_one,
+    format::FormatArgs,
+    output,
     progress::Bar,
-    table::{Table, count, figure, micros, percent},
+    table::{Table, count, figure, micros, paragraph, percent},
 };
 use crate::trace::{Comparison, Ending, Measure, Patterns, Row, Summary, Tally, TraceSummary};
 
-/// Sum up a Chrome trace, PyTorch's or ours, plain or .gz: kernel launches, attention, copies, masking, …; two side by side.
+const EXAMPLES: &str = "\
+Examples:
+  tplc trace profile.json.gz --tokens 38195                 figures per token
+  tplc trace before.json after.json --tokens 38195,28536    side by side
+  tplc trace run.json                      what `tplc validate --trace` wrote
+  tplc trace profile.json --patterns mine.ron
+
+Patterns and the JSON are described in docs/trace.md.";
+
+/// Sum up profiles: kernels, launches, copies, masking; two side by side.
+///
+/// A profile is a Chrome trace, PyTorch's or ours.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct TraceArgs {
-    /// One trace or two: what PyTorch's `export_chrome_trace` or `tplc validate --trace` wrote.
+    /// One trace or two, plain or .gz: what PyTorch's `export_chrome_trace` or `tplc validate --trace` wrote.
     #[arg(required = true, num_args = 1..=2, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Tokens that each file generated, in the order of the files, for the figures a token; ours tell theirs.
-    #[arg(long, value_name = "N[,N]", value_delimiter = ',', value_parser = value_parser!(u64).range(1..))]
+    /// How many tokens each file generated, in the order of the files, for figures per token. Our own traces say it.
+    #[arg(long, value_name = "N[,N]", value_delimiter = ',', value_parser = at_least_one, help_heading = "Reading")]
     tokens: Vec<u64>,
     /// A RON table of name patterns that adds to the standard one (see docs/trace.md); repeatable.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Reading")]
     patterns: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) print: FormatArgs,
 }
 
 /// The result as JSON, schema `tplc.trace/1`.
@@ -90,7 +107,9 @@ impl TraceArgs {
 
     fn patterns(&self) -> Result<Patterns> {
         let named = |path: &PathBuf| path.display().to_string();
-        let read = |path: &PathBuf| std::fs::read_to_string(path).with_context(|| named(path));
+        let read = |path: &PathBuf| {
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", named(path)))
+        };
         let tables: Vec<String> = self.patterns.iter().map(read).collect::<Result<_>>()?;
         let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
         let files: Vec<String> = self.patterns.iter().map(named).collect();
@@ -192,7 +211,7 @@ impl<F: Fn(f64)> Read for Watched<F> {
 fn heading(name: &str, run: &Summary) -> String {
     let tokens = match run.tokens {
         Some(tokens) => format!("{} tokens", count(tokens)),
-        None => "tokens not known (--tokens N)".to_owned(),
+        None => "tokens not known: give --tokens N".to_owned(),
     };
     let mut parts = vec![micros(run.duration_us), format!("{} spans", count(run.spans)), tokens];
     parts.extend(run.device_busy_share.map(|share| match run.devices {
@@ -202,7 +221,7 @@ fn heading(name: &str, run: &Summary) -> String {
     if run.unnamed > 0 {
         parts.push(format!("{} spans of rare names not listed as operations", count(run.unnamed)));
     }
-    format!("{name}: {}\n", parts.join(" · "))
+    paragraph(&format!("{name}: {}", parts.join(" · "))) + "\n"
 }
 
 const NONE: &str = "–";
@@ -250,10 +269,10 @@ fn side_by_side(comparison: &Comparison, names: &[String], patterns: &Patterns, 
     let telling = |of: &str| comparison.rows.iter().any(|row| row.of == of && row.is_telling());
     for row in comparison.rows.iter().filter(|row| row.is_telling()) {
         let label = match (row.of.as_str(), row.figure) {
-            ("", figure) => figure.to_owned(),
+            ("", figure) => readable(figure),
             (of, "count") => of.to_owned(),
             // A cell that begins with spaces keeps them in a terminal, and needs none in Markdown.
-            (_, figure) => format!("  {figure}"),
+            (_, figure) => format!("  {}", readable(figure)),
         };
         table.row(cells(label, row));
     }
@@ -284,13 +303,22 @@ fn cells(label: String, row: &Row) -> Vec<String> {
     cells
 }
 
+/// A figure as tables name it; in JSON it keeps the name that it has always had.
+fn readable(figure: &str) -> String {
+    figure.replace(" a token", " per token")
+}
+
 fn small_title(patterns: &Patterns) -> String {
     format!("Small frequent operations: under {} on average", micros(patterns.small().below_us))
 }
 
 fn absent_line<'a>(absent: impl Iterator<Item = &'a str>) -> String {
     let absent: Vec<&str> = absent.collect();
-    if absent.is_empty() { String::new() } else { format!("None of: {}.\n\n", absent.join(", ")) }
+    if absent.is_empty() {
+        String::new()
+    } else {
+        paragraph(&format!("None of: {}.", absent.join(", "))) + "\n\n"
+    }
 }
 
 /// Characters of an operation's name that are shown.

@@ -11,7 +11,9 @@ use clap::Args;
 
 use super::{
     ExitStatus, Format, GlobalArgs,
-    corpus::{CorpusArgs, number_format},
+    analyze::at_least_one,
+    corpus::{CorpusArgs, number_format, placeholder},
+    format::FormatArgs,
     output,
     progress::Bar,
     validate_model::{ModelArgs, ModelSource},
@@ -31,72 +33,95 @@ use crate::{
     trace::Recorder,
 };
 
-/// Decode molecules with a model under every strategy, and judge every output twice.
+const EXAMPLES: &str = "\
+Examples:
+  tplc validate                                 the model that is compiled in
+  tplc validate --model ./my-model --number-format fixed4 --samples 64
+  tplc validate --model hf:Qwen/Qwen3-0.6B --temperature 0 --trace run.json
+  tplc validate --model brackets -t llama --strategy mask,forced
+  tplc validate --model ./my-model --device cuda:0 --dtype bf16 --replay
+
+Strategies, tables and the JSON are described in docs/validate.md.";
+
+/// Decode molecules with a model in every way there is, and judge the texts.
 ///
 /// Strategies: `none`; position templates as in use, `blocklist` and `allowlist`, and with our placeholder, `adaptive`;
-/// exact templates, `mask` (one token a pass), `forced` (tokens without a choice ride along), `restricted` (and logits of
+/// exact templates, `mask` (one token per pass), `forced` (tokens without a choice ride along), `restricted` (and logits of
 /// the token alphabet only), `drafted` (and decimal points before they are chosen). Exit status 1 if an exact strategy shows one fault.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct ValidateArgs {
     #[command(flatten)]
     model: ModelArgs,
     /// Exact templates from this artifact instead of compiling them; it must be built for the model's tokenizer, with an
     /// end-of-sequence token.
-    #[arg(long, value_name = "FILE", conflicts_with = "number_format")]
+    #[arg(long, value_name = "FILE", conflicts_with = "number_format", help_heading = "Templates")]
     artifact: Option<PathBuf>,
-    /// How coordinates are written: fixedN, trimmedN, RON, or a .ron file. [default: fixed4]
-    #[arg(long, value_name = "FORMAT", value_parser = number_format)]
+    /// How coordinates are written: fixedN, trimmedN, RON, or a .ron file. [default: fixed4; trimmed4 for `tiny`]
+    #[arg(long, value_name = "FORMAT", value_parser = number_format, help_heading = "Templates")]
     number_format: Option<NumberFormat>,
     /// Tags around prompt and completion: none, conformer, or a .ron file; `auto` takes those of conformer models if the
     /// tokenizer has them as tokens. Without tags, a prompt is the SMILES and a line break.
-    #[arg(long, value_name = "TAGS", default_value = "auto")]
+    #[arg(long, value_name = "TAGS", default_value = "auto", help_heading = "Templates")]
     tags: String,
     /// A token to put before every prompt, by its text.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", help_heading = "Templates")]
     bos: Option<String>,
     /// What holds the model; repeatable, or a list. [default: all]
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "Strategies")]
     strategy: Vec<Strategy>,
     /// The placeholder of `adaptive`; by default the one of least expected cost on the reference corpus.
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = placeholder, help_heading = "Strategies")]
     placeholder: Option<String>,
     /// Rows to decode: molecules spread evenly over the corpus, again from its start if it has fewer.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one, help_heading = "Work")]
     samples: u64,
     /// Rows side by side; when one ends, the next takes its place.
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=4096), help_heading = "Work")]
     batch: u64,
     /// Let every strategy write the corpus's own coordinates, whatever it would choose, so that all do equal work: for
     /// comparing times. Faults are then not seen.
-    #[arg(long)]
+    #[arg(long, help_heading = "Work")]
     replay: bool,
-    /// Run each strategy so often behind one run to warm up, and tell the median time.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    /// Run each strategy this often after one run to warm up, and show the median time.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000), help_heading = "Work")]
     repeat: Option<u64>,
     /// Divides the logits; 0 takes the likeliest token.
-    #[arg(long, value_name = "T", default_value_t = 0.7, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "T",
+        default_value_t = 0.7,
+        allow_negative_numbers = true,
+        help_heading = "Sampling"
+    )]
     temperature: f64,
     /// Keep the likeliest tokens until they have this share together.
-    #[arg(long, value_name = "P", default_value_t = 0.8)]
+    #[arg(long, value_name = "P", default_value_t = 0.8, help_heading = "Sampling")]
     top_p: f64,
     /// Keep this many of the likeliest tokens; 0 keeps all.
-    #[arg(long, value_name = "K", default_value_t = 20)]
+    #[arg(long, value_name = "K", default_value_t = 20, help_heading = "Sampling")]
     top_k: usize,
     /// Keep tokens of at least this share of the likeliest one's.
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    #[arg(long, value_name = "P", default_value_t = 0.0, help_heading = "Sampling")]
     min_p: f64,
     /// Decides all draws: each by seed, row, place and token, whatever the batch and the strategy.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Sampling")]
     seed: u64,
     /// Write a Chrome trace of all strategies, for Perfetto and `tplc trace`.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Work")]
     trace: Option<PathBuf>,
     // Flattened groups come last: each sets the heading of what follows it.
     #[command(flatten)]
     corpus: CorpusArgs,
+    #[command(flatten)]
+    print: FormatArgs,
 }
 
 impl ValidateArgs {
+    pub(super) fn format(&self) -> Format {
+        self.print.format
+    }
+
     pub(super) fn run(&self, global: &GlobalArgs) -> Result<ExitStatus> {
         // What cannot work is told before anything long.
         let sampling = Sampling {

@@ -3,11 +3,14 @@
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::{ExitStatus, GlobalArgs};
+use super::{ExitStatus, Format, GlobalArgs};
 
-/// Decode molecules with a model under every strategy, and judge every output twice.
+const NEEDS: &str =
+    "this build cannot decode: build it with `--features validate`, or `--features cuda` for GPUs";
+
+/// Decode molecules with a model in every way there is, and judge the texts.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
+#[command(after_help = NEEDS)]
 pub(super) struct ValidateArgs {
     /// Whatever it would take.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
@@ -16,6 +19,10 @@ pub(super) struct ValidateArgs {
 
 impl ValidateArgs {
     pub(super) fn run(&self, _: &GlobalArgs) -> Result<ExitStatus> {
-        bail!("this build cannot decode: build it with `--features validate`, or `--features cuda` for GPUs")
+        bail!(NEEDS)
+    }
+
+    pub(super) fn format(&self) -> Format {
+        Format::default()
     }
 }

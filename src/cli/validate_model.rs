@@ -19,6 +19,7 @@ use crate::{
 
 /// Which model, where, and in which numbers.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Model")]
 pub(super) struct ModelArgs {
     /// A model folder (config.json, safetensors, tokenizer.json), `hf:ORG/NAME[@REV]` for one of the hub, `tiny` for the
     /// one that is compiled in, `random` for random weights, or an adversary: anything, brackets, letters, endless, end.
@@ -100,11 +101,7 @@ impl ModelArgs {
                 };
                 let unpacked_folder = unpacked.as_ref().map(|tiny| tiny.path().join(TINY));
                 let folder = unpacked_folder.or(fetched).unwrap_or_else(|| PathBuf::from(name));
-                ensure!(
-                    folder.is_dir(),
-                    "there is no model folder {}; `--model random` and the adversaries need none",
-                    folder.display()
-                );
+                ensure!(folder.is_dir(), "there is no model folder {}{}", folder.display(), instead(name));
                 let config = ModelConfig::read(&folder)?;
                 Kind::Folder { folder, config, _unpacked: unpacked }
             }
@@ -116,8 +113,10 @@ impl ModelArgs {
             (None, _) => "qwen3".parse()?,
         };
         let tokenizer = source.load(&overlays)?;
-        if let Kind::Folder { folder, config, .. } = &kind {
-            check_rows(&tokenizer, config).with_context(|| format!("{} does not fit", folder.display()))?;
+        if let Kind::Folder { config, .. } = &kind {
+            let fit =
+                || format!("the model {} and the tokenizer {} do not fit", self.model, tokenizer.name());
+            check_rows(&tokenizer, config).with_context(fit)?;
         }
         let number_format = if self.model == TINY { Some(NumberFormat::trimmed(4)) } else { None };
         Ok(ModelSource { args: self, name: self.model.clone(), tokenizer, number_format, kind })
@@ -153,6 +152,16 @@ impl ModelSource<'_> {
             }
         })
     }
+}
+
+/// What may have been meant by a name that is no folder.
+fn instead(name: &str) -> String {
+    let hub = name.contains('/') && format!("hf:{name}").parse::<TokenizerSource>().is_ok();
+    if hub {
+        return format!("; for the repository of the hub, write hf:{name}");
+    }
+    let names: Vec<&str> = [TINY, "random"].into_iter().chain(Wish::ALL.map(Wish::name)).collect();
+    format!("; models without a folder are {}", names.join(", "))
 }
 
 /// The rows that an embedding for the tokenizer needs.

@@ -1,6 +1,7 @@
 //! JSON lines: one object a line, its numbers read from their decimal text.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
@@ -30,8 +31,9 @@ pub(super) fn row(line: &str, fields: &JsonFields, conformers_needed: bool) -> R
     let (Some(smiles), Some(raw)) = (values.smiles, values.conformers) else {
         let absent = if values.smiles.is_none() { &fields.smiles } else { &fields.conformers };
         return Err(RowFault::Missing(format!(
-            "field {absent:?} (nor {:?}, for enriched text)",
-            fields.enriched
+            "field {absent:?} (nor {:?}, for enriched text); {}",
+            fields.enriched,
+            fields.there(&names(line))
         )));
     };
     let smiles = string(smiles, &fields.smiles)?;
@@ -40,6 +42,12 @@ pub(super) fn row(line: &str, fields: &JsonFields, conformers_needed: bool) -> R
         return Err(RowFault::Missing(format!("conformer in {:?}", fields.conformers)));
     }
     Ok(Row::Molecule(Molecule { name, smiles, conformers }))
+}
+
+/// The names of the fields that a line has, `null` counting as absent.
+fn names(line: &str) -> Vec<String> {
+    let fields: BTreeMap<String, Option<IgnoredAny>> = serde_json::from_str(line).unwrap_or_default();
+    fields.into_iter().filter_map(|(name, value)| value.map(|_| name)).collect()
 }
 
 /// The raw values of the fields that matter; `null` counts as absent.

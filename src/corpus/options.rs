@@ -57,6 +57,20 @@ impl Default for JsonFields {
 }
 
 impl JsonFields {
+    /// What a row or file has instead of the fields that it lacks, and what to do.
+    pub(super) fn there(&self, names: &[String]) -> String {
+        /// Names that are listed.
+        const LISTED: usize = 8;
+        let listed: Vec<String> = names.iter().take(LISTED).map(|name| format!("{name:?}")).collect();
+        let more = if names.len() > LISTED { ", …" } else { "" };
+        match listed.is_empty() {
+            true => "it has none at all".to_owned(),
+            false => {
+                format!("it has {}{more}; if one of these is meant, say so with --fields", listed.join(", "))
+            }
+        }
+    }
+
     /// Says how one of the fields is called in a corpus.
     ///
     /// # Errors

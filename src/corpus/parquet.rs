@@ -11,7 +11,7 @@ use parquet::record::{Field, Row};
 use parquet::schema::types::Type;
 
 use super::frame::Cut;
-use super::{BytesRead, CorpusError, JsonFields, RowFault};
+use super::{BytesRead, CorpusError, CorpusOptions, JsonFields, RowFault};
 
 /// The rows of one Parquet file, a row group at a time in memory.
 pub(super) struct ParquetRows {
@@ -27,7 +27,7 @@ impl ParquetRows {
     pub(super) fn open(
         path: &Path,
         file: &Arc<str>,
-        fields: &JsonFields,
+        options: &CorpusOptions,
         count: BytesRead,
     ) -> Result<Self, CorpusError> {
         let wrong = |reason: String| CorpusError::Parquet { file: Arc::clone(file), reason };
@@ -35,7 +35,7 @@ impl ParquetRows {
         let bytes = File::open(path).map_err(unreadable)?;
         let reader = SerializedFileReader::new(bytes).map_err(|error| wrong(error.to_string()))?;
         let metadata = reader.metadata();
-        let wanted = wanted_columns(metadata.file_metadata().schema(), fields).map_err(wrong)?;
+        let wanted = wanted_columns(metadata.file_metadata().schema(), options).map_err(wrong)?;
         let mut last = 0;
         let mut groups: Vec<(u64, u64)> = (metadata.row_groups().iter())
             .map(|group| {
@@ -80,16 +80,23 @@ impl ParquetRows {
 }
 
 /// The part of the schema that a row is read from.
-fn wanted_columns(schema: &Type, fields: &JsonFields) -> Result<Type, String> {
-    let JsonFields { name, smiles, conformers, canonical, enriched } = fields;
+fn wanted_columns(schema: &Type, options: &CorpusOptions) -> Result<Type, String> {
+    let JsonFields { name, smiles, conformers, canonical, enriched } = &options.fields;
     let names = [name, smiles, conformers, canonical, enriched];
     let columns = schema.get_fields().iter();
     let wanted: Vec<_> =
         columns.filter(|column| names.iter().any(|name| *name == column.name())).cloned().collect();
     let has = |name: &str| wanted.iter().any(|column| column.name() == name);
-    let readable = has(enriched) || (has(smiles) && has(conformers));
+    let readable = has(enriched) || (has(smiles) && (has(conformers) || !options.conformers));
     if !readable {
-        return Err(format!("no columns {smiles:?} and {conformers:?}, nor {enriched:?}"));
+        let needed = if options.conformers {
+            format!("s {smiles:?} and {conformers:?}")
+        } else {
+            format!(" {smiles:?}")
+        };
+        let there: Vec<String> = schema.get_fields().iter().map(|column| column.name().to_owned()).collect();
+        let there = options.fields.there(&there);
+        return Err(format!("no column{needed}, nor {enriched:?} for enriched text; {there}"));
     }
     Type::group_type_builder(schema.name()).with_fields(wanted).build().map_err(|error| error.to_string())
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::frame::Cut;
-use super::{BytesRead, CorpusError, JsonFields};
+use super::{BytesRead, CorpusError, CorpusOptions};
 
 /// Never made: opening says that the feature is missing.
 pub(super) enum ParquetRows {}
@@ -13,7 +13,7 @@ impl ParquetRows {
     pub(super) fn open(
         _path: &Path,
         file: &Arc<str>,
-        _fields: &JsonFields,
+        _options: &CorpusOptions,
         _count: BytesRead,
     ) -> Result<Self, CorpusError> {
         Err(CorpusError::NoParquet { file: Arc::clone(file) })

@@ -115,7 +115,7 @@ impl Records {
                 let reason = "it must be a file, since its index is at the end".to_owned();
                 return Err(CorpusError::Parquet { file, reason });
             };
-            let rows = ParquetRows::open(&path, &file, &self.options.fields, self.bytes_read.clone())?;
+            let rows = ParquetRows::open(&path, &file, &self.options, self.bytes_read.clone())?;
             return Ok((context(CorpusFormat::Parquet), Cutter::Parquet(rows)));
         }
         let (stream, named) = source.open(self.bytes_read.clone())?;

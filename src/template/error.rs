@@ -75,7 +75,9 @@ pub enum TemplateError {
         format: NumberFormat,
     },
     /// The format has too many digits to try all numbers.
-    #[error("number format {format} has more than {most} {digits}: exact templates are built for fewer")]
+    #[error(
+        "number format {format} has more than {most} {digits}: exact templates are built for at most {most}"
+    )]
     TooManyDigits {
         /// The format.
         format: NumberFormat,

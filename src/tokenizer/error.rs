@@ -24,6 +24,12 @@ pub enum TokenizerError {
         /// All names, separated by commas.
         known: String,
     },
+    /// A path where nothing is, of the form that repositories of the hub have.
+    #[error("there is no file or folder {given:?}; for the repository of the hub, write hf:{given}")]
+    MaybeHub {
+        /// The text as it was given.
+        given: String,
+    },
     /// `hf:` without a usable repository.
     #[error("{given:?} names no repository of the hub: write hf:ORG/NAME or hf:ORG/NAME@REVISION")]
     BadHubName {

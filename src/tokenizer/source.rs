@@ -56,6 +56,8 @@ impl FromStr for TokenizerSource {
         let path = Path::new(text);
         if path.is_dir() {
             Ok(Self::Folder(path.to_owned()))
+        } else if may_be_hub(text) {
+            Err(TokenizerError::MaybeHub { given: text.to_owned() })
         } else if path.is_file() || text.contains(['/', '\\']) || text.ends_with(".json") {
             Ok(Self::File(path.to_owned()))
         } else {
@@ -181,6 +183,11 @@ impl TokenizerSource {
     }
 }
 
+/// Whether a text is no path to anything, and `ORG/NAME` of a repository.
+fn may_be_hub(text: &str) -> bool {
+    text.contains('/') && is_repo_name(text) && !text.ends_with(".json") && !Path::new(text).exists()
+}
+
 fn unknown(name: &str) -> TokenizerError {
     let names = embedded().flat_map(|known| std::iter::once(&known.name).chain(known.aliases));
     let lower = name.to_lowercase();
@@ -223,6 +230,17 @@ mod tests {
             [("", "", 0), ("abc", "", 3), ("", "ab", 2), ("qwn3", "qwen3", 1), ("kitten", "sitting", 3)]
         {
             assert_eq!((distance(a, b), distance(b, a)), (expected, expected), "{a:?} {b:?}");
+        }
+    }
+
+    #[test]
+    fn a_repository_without_its_prefix_is_told() {
+        let told =
+            |text: &str| matches!(text.parse::<TokenizerSource>(), Err(TokenizerError::MaybeHub { .. }));
+        assert!(told("Qwen/Qwen3-0.6B"));
+        // These are paths, there or not.
+        for path in ["no/such/tokenizer.json", "./model", "a/b/c", "src/tokenizer", "src/lib.rs", "/tmp"] {
+            assert!(!told(path), "{path}");
         }
     }
 

@@ -139,6 +139,7 @@ fn what_cannot_run_says_why_and_exits_2() {
         &["analyze", "--tokenizer", "qwem"] as &[&str],
         &["analyze", "--tokenizer", "no/such/tokenizer.json"],
         &["analyze", "--tokenizer", "not.json"],
+        &["analyze", "--tokenizer", "Qwen/Qwen3-0.6B"],
         &["analyze", "--corpus", "missing.jsonl"],
         &["analyze", "--corpus", "*.sdf"],
         &["analyze", "--corpus", "reference:qm10"],
@@ -147,6 +148,10 @@ fn what_cannot_run_says_why_and_exits_2() {
         &["analyze", "--placeholder", "0,0,0>"],
         &["analyze", "--placeholder="],
         &["analyze", "--placeholder=0,\n0,0"],
+        &["analyze", "--placeholder", "hello"],
+        &["analyze", "--placeholder", "0,0"],
+        &["analyze", "--placeholder", "0,0,1e5"],
+        &["analyze", "--batch", "0"],
         &["analyze", "--pass-ms", "inf"],
         &["analyze", "--sampling-ms", "nan"],
         &["analyze", "--memory-ms=-1"],
@@ -357,12 +362,30 @@ fn an_overlay_that_changes_numbers_is_told() {
 #[test]
 fn help_teaches() {
     let here = folder();
-    let shown = [
-        tplc(here.path(), &["--help"]),
-        tplc(here.path(), &["analyze", "-h"]),
-        tplc(here.path(), &["trace", "-h"]),
-    ];
-    golden::check("cli", "help", shown.join("\n"));
+    let mut shown = tplc(here.path(), &["--help"]);
+    for verb in [
+        "analyze",
+        "audit",
+        "build",
+        "check",
+        "export",
+        "inspect",
+        "merge",
+        "tokenizers",
+        "trace",
+        "completions",
+    ] {
+        shown += "\n";
+        shown += &tplc(here.path(), &[verb, "-h"]);
+        let (code, help, _) = run(here.path(), &[verb, "--help"], "");
+        assert!(code == 0 && help.contains("Examples:\n  tplc "), "{verb}");
+        // Options of the program stand behind those of the verb.
+        let last = help.rfind("\n\n").and_then(|end| help[..end].rfind("\nGeneral:"));
+        assert!(last.is_some_and(|last| !help[..last].contains("--quiet")), "{verb}");
+    }
+    shown += "\n";
+    shown += &tplc(here.path(), &["tokenizers", "show", "-h"]);
+    golden::check("cli", "help", shown);
     for shell in ["bash", "zsh", "fish"] {
         let (code, stdout, _) = run(here.path(), &["completions", shell], "");
         assert!(code == 0 && stdout.contains("tplc"), "{shell}");
@@ -374,7 +397,8 @@ fn help_teaches() {
 fn the_readme_shows_real_output() {
     let here = folder();
     let generations = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/generations.jsonl");
-    fs::copy(generations, here.path().join("generations.jsonl")).unwrap();
+    fs::create_dir_all(here.path().join("tests/data")).unwrap();
+    fs::copy(generations, here.path().join("tests/data/generations.jsonl")).unwrap();
     write_traces(here.path());
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let mut checked = 0;

@@ -237,10 +237,9 @@ fn a_manifest_of_another_artifact_is_told() {
 #[test]
 fn lists_of_smiles_and_several_tokenizers() {
     let here = folder();
-    fs::create_dir(here.path().join("out")).unwrap();
     let list = "CC=O acetaldehyde\nC1CC\n\nC\nC=C[13CH3]\t7\n";
     let args =
-        build(&["-t", "phi-3", "--corpus", "-", "--tags", "conformer", "-o", "out", "--format", "json"]);
+        build(&["-t", "phi-3", "--corpus", "-", "--tags", "conformer", "-o", "out/", "--format", "json"]);
     let (code, stdout, stderr) = run(here.path(), &args, list);
     let mut files: Vec<String> = fs::read_dir(here.path().join("out"))
         .unwrap()
@@ -249,6 +248,7 @@ fn lists_of_smiles_and_several_tokenizers() {
     files.sort();
     let refused = [
         tplc(here.path(), &build(&["-t", "phi-3", "-o", "one.tplc"])),
+        tplc(here.path(), &build(&["-o", "drugs.jsonl"])),
         tplc(here.path(), &build(&["-o", "one.tplc", "--eos", "<none such>"])),
         tplc(here.path(), &build(&["-o", "one.tplc", "--shard", "4/3"])),
         tplc(here.path(), &build(&["-o", "nowhere/one.tplc"])),

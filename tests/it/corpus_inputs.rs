@@ -2,7 +2,11 @@
 
 use std::fs;
 
-use tplc::corpus::{Corpus, CorpusError, CorpusOptions};
+use tplc::{
+    corpus::{Coordinate, Corpus, CorpusError, CorpusOptions},
+    text::{NumberFormat, Tags},
+    tokenizer::AddedTokens,
+};
 
 use crate::corpus::{rows_of, zst};
 use crate::golden;
@@ -78,5 +82,39 @@ fn what_cannot_be_opened_says_so() {
         let opened = open(&[parquet.to_str().unwrap()]).unwrap();
         messages.extend(opened.records().filter_map(Result::err).map(|error| error.to_string()));
         golden::check("corpus", "cannot_open", messages.join("\n").replace(empty_path, "[TMP]"));
+    }
+}
+
+/// What docs/corpora.md shows is read, and its number formats write what it says.
+#[test]
+fn the_page_of_inputs_is_right() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/corpora.md")).unwrap();
+    let block = |heading: &str| -> String {
+        let section = page.split_once(&format!("\n## {heading}\n")).unwrap().1;
+        section.split("```").nth(1).unwrap().split_once('\n').unwrap().1.to_owned()
+    };
+    for (heading, name, rows) in
+        [("Enriched text", "a.txt", 1), ("JSON lines", "a.jsonl", 2), ("XYZ", "a.xyz", 1)]
+    {
+        let text = std::io::Cursor::new(block(heading));
+        let read = rows_of(Corpus::from_reader(name, Box::new(text), &CorpusOptions::default()));
+        assert_eq!(read.iter().filter(|row| row.is_ok()).count(), rows, "{read:?}");
+        assert_eq!(read.len(), rows);
+    }
+    assert!(block("Tags").trim().parse::<Tags>().is_ok());
+    assert_eq!(AddedTokens::parse(&block("Added tokens"), "page").unwrap().added_tokens.len(), 2);
+
+    let cells = |line: &str| -> Vec<String> {
+        line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect()
+    };
+    let mut table = page.lines().skip_while(|line| !line.starts_with("| format | -1")).map(cells);
+    let values: Vec<Coordinate> =
+        table.next().unwrap()[1..].iter().map(|value| Coordinate::parse(value).unwrap()).collect();
+    let rows: Vec<Vec<String>> = table.skip(1).take_while(|row| row.len() == values.len() + 1).collect();
+    assert_eq!(rows.len(), 5);
+    for row in rows {
+        let format: NumberFormat = row[0].parse().unwrap();
+        let written: Vec<String> = values.iter().map(|&value| format.render(value).unwrap()).collect();
+        assert_eq!(written, row[1..], "{}", row[0]);
     }
 }

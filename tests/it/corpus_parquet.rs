@@ -8,7 +8,7 @@ use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, FloatType};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
-use tplc::corpus::{Corpus, CorpusOptions};
+use tplc::corpus::{Corpus, CorpusOptions, Row};
 
 use crate::corpus::{rows_of, show_row};
 use crate::golden;
@@ -120,6 +120,12 @@ fn parquet_rows_are_read_as_json_lines() {
     let cut = folder.path().join("cut.parquet");
     let bytes = std::fs::read(&nested).unwrap();
     std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+
+    // Templates need no conformers, so a column of SMILES will do, whatever it is called.
+    let mut options = CorpusOptions { conformers: false, ..CorpusOptions::default() };
+    options.fields.set("smiles", "text").unwrap();
+    let smiles = rows_of(Corpus::open(&[wrong.to_str().unwrap().to_owned()], &options).unwrap());
+    assert!(matches!(smiles.as_slice(), [Ok(Row::Molecule(molecule))] if molecule.smiles == "C"));
 
     let text: Vec<String> = [nested, flat, enriched, wrong, cut].iter().map(|path| outcome(path)).collect();
     golden::check("corpus", "parquet", text.join("\n"));

@@ -17,13 +17,14 @@ use serde::Serialize;
 
 use self::arrays::{Arrays, Export, Heading, Placeholder};
 use super::{
-    ExitStatus, Format, GlobalArgs,
+    ExitStatus, Format, GENERAL, GlobalArgs,
     analyze::not_negative,
     check::load_embedded,
     corpus::{added_tokens, placeholder},
+    format::FormatArgs,
     output,
     progress::Bar,
-    table::{Table, count},
+    table::{Table, count, counted},
 };
 use crate::{
     artifact::{Artifact, Header, Tables},
@@ -33,37 +34,50 @@ use crate::{
     tokenizer::{Tokenizer, TokenizerSource},
 };
 
-/// Export position templates: ids, FREE positions and markers of each molecule, with a placeholder in every hole. For a
-/// processor that counts positions; exact templates need none of this.
+const EXAMPLES: &str = "\
+Examples:
+  tplc export qwen.tplc --output all.npz                    all its molecules
+  tplc export qwen.tplc -o one.json --smiles CC=O --placeholder=0.00,0.00,0.00
+  tplc export qwen.tplc -o all.safetensors --adaptive counts.json
+
+The arrays and the JSON are described in docs/export.md.";
+
+/// Export position templates, for a processor that counts positions.
+///
+/// For each molecule and each placeholder: the ids, the FREE positions and the markers of holes. Exact templates need
+/// none of this.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct ExportArgs {
     /// The artifact: its molecules, tokenizer, tags and end of sequence.
     artifact: PathBuf,
     /// Where to write: FILE.json, FILE.npz (NumPy) or FILE.safetensors.
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", help_heading = "Output")]
     output: PathBuf,
     /// Export this molecule, in the artifact or not, instead of all of the artifact; repeatable.
-    #[arg(long, value_name = "SMILES")]
+    #[arg(long, value_name = "SMILES", help_heading = "Output")]
     smiles: Vec<String>,
     /// A placeholder to fill holes with, beside the two in use; repeatable.
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = placeholder)]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = placeholder, help_heading = "Placeholders")]
     placeholder: Vec<String>,
     /// Counts that `tplc analyze --partial` wrote with this tokenizer and number format: their adaptive placeholder is
     /// exported too.
-    #[arg(long, value_name = "PARTIAL.json")]
+    #[arg(long, value_name = "PARTIAL.json", help_heading = "Placeholders")]
     adaptive: Option<PathBuf>,
     /// What one lost token costs, in passes: decides how long the adaptive placeholder is.
-    #[arg(long, value_name = "N", requires = "adaptive", default_value_t = CostModel::default().lost_passes, value_parser = not_negative)]
+    #[arg(long, value_name = "N", requires = "adaptive", default_value_t = CostModel::default().lost_passes, value_parser = not_negative, help_heading = "Placeholders")]
     lost_passes: f64,
     /// The tokenizer of the artifact; without one, the embedded one it was built for.
-    #[arg(long, short, value_name = "NAME|PATH|hf:ORG/NAME")]
+    #[arg(long, short, value_name = "NAME|PATH|hf:ORG/NAME", help_heading = "Tokenizer")]
     tokenizer: Option<TokenizerSource>,
     /// Added tokens to lay over it, RON or JSON; repeatable.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Tokenizer")]
     added_tokens: Vec<PathBuf>,
-    /// Threads; 0 takes one a core.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    /// Threads; 0 takes one for each core.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = GENERAL)]
     threads: usize,
+    #[command(flatten)]
+    pub(super) print: FormatArgs,
 }
 
 /// Makes the bytes of a file.
@@ -222,10 +236,7 @@ impl ExportArgs {
         if global.format == Format::Json {
             return output::print_json(&exported);
         }
-        let molecules = match exported.molecules {
-            1 => "1 molecule".to_owned(),
-            more => format!("{} molecules", count(more as u64)),
-        };
+        let molecules = counted(exported.molecules as u64, "molecule");
         let title = format!("{}: position templates of {molecules}", exported.output);
         let mut table =
             Table::new(title, &[0, 1, 2], &["name", "placeholder", "for", "positions", "FREE", "COPY"]);
