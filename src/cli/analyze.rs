@@ -106,7 +106,7 @@ impl AnalyzeArgs {
         let outputs: Vec<&Path> =
             [&self.partial, &self.corpus.rejects].into_iter().flatten().map(PathBuf::as_path).collect();
         for path in &outputs {
-            output::check_folder(path)?;
+            output::check_writable(path)?;
         }
         let options = self.options()?;
         let tokenizers = self.load()?;

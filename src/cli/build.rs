@@ -136,7 +136,7 @@ impl BuildArgs {
         let outputs: Vec<&Path> =
             paths.iter().flatten().chain(&self.corpus.rejects).map(PathBuf::as_path).collect();
         for path in &outputs {
-            output::check_folder(path)?;
+            output::check_writable(path)?;
         }
         for [_, manifest] in &paths {
             Manifest::check_path(manifest)?;

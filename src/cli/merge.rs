@@ -44,6 +44,7 @@ impl MergeArgs {
     }
 
     fn merge_counts(&self, global: &GlobalArgs) -> Result<ExitStatus> {
+        self.output.as_deref().map_or(Ok(()), output::check_writable)?;
         let mut sum: Option<PartialFile> = None;
         for path in &self.files {
             let at = || format!("{}", path.display());
@@ -66,6 +67,7 @@ impl MergeArgs {
     fn merge_artifacts(&self, global: &GlobalArgs) -> Result<ExitStatus> {
         let path =
             self.output.as_deref().context("artifacts are merged into a file: give --output FILE.tplc")?;
+        output::check_writable(path)?;
         let parts: Vec<Artifact> = self
             .files
             .iter()

@@ -142,7 +142,7 @@ impl ValidateArgs {
         let outputs: Vec<&Path> =
             self.trace.iter().chain(&self.corpus.rejects).map(PathBuf::as_path).collect();
         for path in &outputs {
-            output::check_folder(path)?;
+            output::check_writable(path)?;
         }
         output::check_distinct(&outputs, corpus.names().map(|name| Path::new(name.as_ref())))?;
 

@@ -21,6 +21,7 @@ mod export;
 mod golden;
 mod layers;
 mod llguidance;
+mod outputs;
 mod smiles;
 mod template;
 mod text;

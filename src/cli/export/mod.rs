@@ -90,7 +90,7 @@ struct Counted<'e> {
 impl ExportArgs {
     pub(super) fn run(&self, global: &GlobalArgs) -> Result<ExitStatus> {
         let writer = writer(&self.output)?;
-        output::check_folder(&self.output)?;
+        output::check_writable(&self.output)?;
         let inputs = [&self.artifact].into_iter().chain(&self.adaptive).chain(&self.added_tokens);
         output::check_distinct(&[&self.output], inputs.map(PathBuf::as_path))?;
         let artifact = Artifact::open(&self.artifact)?;
