@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::{GlobalArgs, output, progress::Bar};
+use super::{ExitStatus, GlobalArgs, output, progress::Bar};
 use crate::{
     corpus::{
-        Corpus, CorpusFormat, CorpusOptions, InputCounts, JsonFields, Progress, Rejected, SmilesSource,
+        Corpus, CorpusFormat, CorpusOptions, InputCounts, JsonFields, Progress, Rejected, RowFault,
+        SmilesSource,
     },
     drift::check_placeholder,
     text::{NumberFormat, Tags, TagsError},
@@ -33,7 +34,7 @@ pub(super) struct CorpusArgs {
     sdf_smiles: Vec<String>,
     /// Exit with 1 if a row was skipped.
     #[arg(long)]
-    pub(super) strict: bool,
+    strict: bool,
     /// Keep skipped records in this file.
     #[arg(long, value_name = "FILE")]
     pub(super) rejects: Option<PathBuf>,
@@ -58,7 +59,7 @@ impl CorpusArgs {
             Some(path) => Some((path.clone(), output::WholeFile::create(path)?)),
             None => None,
         };
-        Ok(Rejects { kept, hint: true, told: 0, quiet: global.quiet, bar })
+        Ok(Rejects { kept, hint: true, strict: self.strict, ..Rejects::told(global, bar) })
     }
 }
 
@@ -70,17 +71,22 @@ pub(super) struct Rejects<'b> {
     kept: Option<(PathBuf, output::WholeFile)>,
     /// Whether they could be kept.
     hint: bool,
+    strict: bool,
     told: u64,
+    /// Whether compressed data broke off, so that nobody knows how many rows there are.
+    broken: bool,
     quiet: bool,
     bar: &'b Bar,
 }
 
 impl Progress for Rejects<'_> {
     fn rejected(&mut self, rejected: Rejected<'_>) {
-        if self.told < TOLD && !self.quiet {
+        let broken = matches!(rejected.error.reason, RowFault::Compression(_));
+        self.broken |= broken;
+        if broken || (self.told < TOLD && !self.quiet) {
             self.bar.line(&format!("skipped {}", rejected.error));
+            self.told += 1;
         }
-        self.told += 1;
         if let Some((_, file)) = &mut self.kept {
             file.write(rejected.record.bytes());
             file.write(b"\n");
@@ -95,12 +101,18 @@ impl Progress for Rejects<'_> {
 impl<'b> Rejects<'b> {
     /// Tells of skipped rows and keeps none.
     pub(super) fn told(global: &GlobalArgs, bar: &'b Bar) -> Self {
-        Self { kept: None, hint: false, told: 0, quiet: global.quiet, bar }
+        let quiet = global.quiet;
+        Self { kept: None, hint: false, strict: false, told: 0, broken: false, quiet, bar }
     }
 
-    pub(super) fn close(self, input: &InputCounts) -> Result<()> {
+    /// Tells how many rows were skipped and puts the kept ones in their place. The answer is no if data broke off, or if a
+    /// row was skipped under --strict.
+    pub(super) fn close(self, input: &InputCounts) -> Result<ExitStatus> {
         let skipped = input.skipped;
         if skipped > 0 && !self.quiet {
+            if skipped > self.told {
+                self.bar.line(&format!("… and {} more", skipped - self.told));
+            }
             let hint = match &self.kept {
                 Some((path, _)) => format!("; kept in {}", path.display()),
                 None if self.hint => "; keep them with --rejects FILE".to_owned(),
@@ -111,7 +123,8 @@ impl<'b> Rejects<'b> {
         if let Some((_, file)) = self.kept {
             file.finish()?;
         }
-        Ok(())
+        let bad = self.broken || (self.strict && skipped > 0);
+        Ok(if bad { ExitStatus::Failure } else { ExitStatus::Success })
     }
 }
 

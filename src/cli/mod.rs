@@ -32,12 +32,13 @@ use anyhow::anyhow;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// What the exit code says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The worse of two is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ExitStatus {
     /// 0: done, and the answer is good.
     Success,
-    /// 1: done, and the answer is no: rows were skipped under `--strict`, or all of them; drift is over a limit, or
-    /// there is none to judge.
+    /// 1: done, and the answer is no: rows were skipped under `--strict`, or all of them; compressed data broke off; drift is
+    /// over a limit, or there is none to judge.
     Failure,
     /// 2: could not run.
     Error,

@@ -153,7 +153,7 @@ impl ValidateArgs {
         let mut molecules = Molecules::default();
         let input = molecules.read(corpus.records(), &tags, &pool, &mut rejects)?;
         bar.finish();
-        rejects.close(&input)?;
+        let read = rejects.close(&input)?;
         ensure!(!molecules.is_empty(), "no molecule to decode: {} rows were read", input.rows);
         let subjects = molecules.spread(self.samples);
 
@@ -205,8 +205,7 @@ impl ValidateArgs {
                 output::print(&render(&validated, global.format))?
             }
         }
-        let skipped = self.corpus.strict && input.skipped > 0;
-        Ok(if good && !skipped { ExitStatus::Success } else { ExitStatus::Failure })
+        Ok(if good { read } else { ExitStatus::Failure })
     }
 
     fn decode(

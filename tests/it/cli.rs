@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{cli_trace::write_traces, golden};
+use crate::{cli_trace::write_traces, corpus::gzip, golden};
 
 /// Runs `tplc` in `folder` and shows what came of it.
 pub(crate) fn tplc(folder: &Path, args: &[&str]) -> String {
@@ -90,6 +90,33 @@ fn bad_rows_are_told_counted_and_kept() {
         shown += &format!("== {kept}\n{}", fs::read_to_string(here.path().join(kept)).unwrap());
     }
     golden::check("cli", "bad_rows", shown);
+}
+
+/// What breaks off may lack any number of rows: it is told however much else is wrong, and however little is to be said.
+#[test]
+fn compressed_data_that_breaks_off_is_always_told() {
+    let here = folder();
+    let row = |i: usize| format!("[C]<{}.5,-0.{},{i}>=[O]<1.25,0,0>\n", i % 12, i * i % 977);
+    let bad = "[C]<0,0\n".repeat(12);
+    let packed = gzip((bad.clone() + &(0..400).map(row).collect::<String>()).as_bytes());
+    fs::write(here.path().join("cut.txt.gz"), &packed[..packed.len() / 2]).unwrap();
+    fs::write(here.path().join("bad.txt"), bad + &row(1)).unwrap();
+    let cut = |args: &[&str]| {
+        let (code, _, stderr) = run(here.path(), &[args, &["-c", "cut.txt.gz"]].concat(), "");
+        assert_eq!(code, 1, "{args:?}");
+        assert_eq!(stderr.matches("the compressed data breaks off here").count(), 1, "{args:?}: {stderr}");
+        stderr
+    };
+    let told = cut(&["analyze", "-t", "gpt-2"]);
+    assert!(told.lines().count() == 13 && told.contains("\n… and 2 more\n"), "{told}");
+    assert_eq!(cut(&["analyze", "-t", "gpt-2", "--quiet"]).lines().count(), 1);
+    cut(&["build", "-t", "gpt-2", "--certificate", "none", "-o", "cut.tplc", "-q"]);
+    assert!(here.path().join("cut.tplc").exists());
+
+    let whole = run(here.path(), &["analyze", "-t", "gpt-2", "-c", "bad.txt"], "");
+    assert_eq!(whole.0, 0);
+    let end = "… and 2 more\n12 of 13 rows skipped; keep them with --rejects FILE\n";
+    assert!(whole.2.lines().count() == 12 && whole.2.ends_with(end), "{}", whole.2);
 }
 
 /// A record with several faults is kept once and counted not at all, so that mending what was kept loses and doubles
