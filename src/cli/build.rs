@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     ExitStatus, Format, GlobalArgs,
     build_drift::Measured,
-    corpus::{CorpusArgs, added_tokens, number_format, tags},
+    corpus::{CorpusArgs, added_tokens, judge_rows, number_format, tags},
     output,
     progress::Bar,
     table::{Table, count},
@@ -122,6 +122,7 @@ impl BuiltArtifact {
 pub(super) fn show_built(built: &[BuiltArtifact], global: &GlobalArgs) -> Result<()> {
     match global.format {
         Format::Json => output::print_json(&Built { schema: "tplc.build/1", artifacts: built }),
+        _ if built.is_empty() => Ok(()),
         Format::Text | Format::Markdown | Format::Jsonl => output::print(&render(built, global.format)),
     }
 }
@@ -157,13 +158,13 @@ impl BuildArgs {
         let shard = corpus.records().skip(self.shard.index - 1).step_by(self.shard.of);
         let input = molecules.read(shard, &self.tags, &pool, &mut rejects)?;
         bar.finish();
-        let read = rejects.close(&input)?;
-        // A shard may well be empty, a corpus should not.
-        ensure!(
-            !molecules.is_empty() || self.shard.of > 1,
-            "no molecule to build a template of: {} rows were read",
-            input.rows
-        );
+        let part = self.shard.of > 1;
+        let read = rejects.close(&input)?.max(judge_rows(&input, part, global));
+        if molecules.is_empty() && !part {
+            global.tell("nothing is written: there is no molecule to build a template of");
+            show_built(&[], global)?;
+            return Ok(ExitStatus::Failure);
+        }
 
         let mut built = Vec::new();
         for (((tokenizer, format), drift), [artifact, _]) in jobs.into_iter().zip(drifts).zip(&paths) {

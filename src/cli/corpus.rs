@@ -128,6 +128,18 @@ impl<'b> Rejects<'b> {
     }
 }
 
+/// Whether there was a good row, for every verb that reads a corpus; what there is instead is told. A part of a corpus may
+/// be empty, a corpus should not: that may be a mistake in the inputs.
+pub(super) fn judge_rows(input: &InputCounts, part: bool, global: &GlobalArgs) -> ExitStatus {
+    let fault = match (input.rows, input.rows - input.skipped) {
+        (0, _) => "no row was read: the input is empty",
+        (_, 0) => "no row was counted: every one was skipped",
+        _ => return ExitStatus::Success,
+    };
+    global.tell(fault);
+    if part && input.rows == 0 { ExitStatus::Success } else { ExitStatus::Failure }
+}
+
 /// The overlays of added tokens in these files.
 pub(super) fn added_tokens(files: &[PathBuf]) -> Result<Vec<AddedTokens>> {
     Ok(files.iter().map(AddedTokens::read).collect::<Result<_, _>>()?)

@@ -9,6 +9,7 @@ use super::{
     ExitStatus, GlobalArgs,
     analyze::{CostArgs, LimitArgs, show},
     build::{BuiltArtifact, show_built},
+    corpus::judge_rows,
     output,
 };
 use crate::{
@@ -61,7 +62,8 @@ impl MergeArgs {
         }
         let report = Report::new(&sum, self.cost.model());
         show(&report, global)?;
-        Ok(self.limits.judge(&report, global))
+        let rows = judge_rows(&report.input, self.output.is_some(), global);
+        Ok(rows.max(self.limits.judge(&report, global)))
     }
 
     fn merge_artifacts(&self, global: &GlobalArgs) -> Result<ExitStatus> {

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{
     ExitStatus, Format, GlobalArgs,
-    corpus::{CorpusArgs, number_format},
+    corpus::{CorpusArgs, judge_rows, number_format},
     output,
     progress::Bar,
     table::{Table, count, figure, percent},
@@ -153,8 +153,11 @@ impl ValidateArgs {
         let mut molecules = Molecules::default();
         let input = molecules.read(corpus.records(), &tags, &pool, &mut rejects)?;
         bar.finish();
-        let read = rejects.close(&input)?;
-        ensure!(!molecules.is_empty(), "no molecule to decode: {} rows were read", input.rows);
+        let read = rejects.close(&input)?.max(judge_rows(&input, false, global));
+        if molecules.is_empty() {
+            global.tell("nothing is decoded: there is no molecule");
+            return Ok(ExitStatus::Failure);
+        }
         let subjects = molecules.spread(self.samples);
 
         let started = Instant::now();

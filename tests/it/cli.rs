@@ -303,7 +303,7 @@ fn an_empty_shard_changes_no_byte() {
         let read = |name: &str| fs::read(here.path().join(name)).unwrap();
         assert!(read("sum.json") == read("whole.json"));
     }
-    let merged = run(here.path(), &["merge", "empty.json", "empty.json"], "");
+    let merged = run(here.path(), &["merge", "empty.json", "empty.json", "--output", "sum.json"], "");
     assert_eq!((merged.0, merged.2), (code, stderr));
     let args = ["analyze", "-t", "gpt-2", "-c", "empty.txt", "--quiet"];
     assert_eq!(run(here.path(), &args, "").2, "");
@@ -334,15 +334,24 @@ fn nothing_counted_passes_no_limit() {
     fs::write(here.path().join("bad.txt"), "[C]<0,0\n").unwrap();
     let mut shown = String::new();
     for args in [
-        &["analyze", "-c", "empty.txt", "--partial", "empty.json"] as &[&str],
+        &["analyze", "-c", "empty.txt"] as &[&str],
+        &["analyze", "-c", "empty.txt", "--partial", "empty.json"],
         &["analyze", "-c", "empty.txt", "--max-under", "1"],
         &["analyze", "-c", "bad.txt", "--partial", "bad.json"],
         &["analyze", "-c", "bad.txt", "--max-over", "1"],
         &["analyze", "-c", "bad.txt", "-c", "empty.txt", "--quiet"],
         &["merge", "empty.json", "--max-over", "0.5"],
         &["merge", "empty.json", "bad.json"],
+        &["merge", "empty.json"],
+        &["build", "-t", "gpt-2", "-c", "empty.txt", "-o", "x.tplc"],
+        &["build", "-t", "gpt-2", "-c", "bad.txt", "-o", "x.tplc"],
+        &["build", "-t", "gpt-2", "-c", "bad.txt", "-o", "x.tplc", "--quiet"],
+        &["build", "-t", "gpt-2", "-c", "empty.txt", "-o", "y.tplc", "--shard", "1/2"],
+        &["build", "-t", "gpt-2", "-c", "bad.txt", "-o", "y.tplc", "--shard", "1/2"],
     ] {
-        let (code, _, stderr) = run(here.path(), args, "");
+        let (code, stdout, stderr) = run(here.path(), args, "");
+        let wrote = here.path().join("y.tplc").exists();
+        assert_eq!(stdout.is_empty(), !wrote, "{args:?}: {stdout}");
         shown += &format!("$ tplc {}\n[{code}]\n{stderr}\n", args.join(" "));
     }
     golden::check("cli", "nothing_counted", shown);
