@@ -1,6 +1,10 @@
 //! `tplc audit`: what is wrong with generations that exist.
 
-use std::{io::Write, path::PathBuf};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -79,16 +83,20 @@ impl AuditArgs {
         let mut printed: Result<()> = Ok(());
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
         let take = |judged: Judged| {
+        // Nobody reads on behind a line that cannot be printed.
+        let gone = AtomicBool::new(false);
             totals.add(judged.line, &judged.judgement);
             if global.format == Format::Jsonl && printed.is_ok() {
                 printed = print_line(&mut out, &judged);
             }
+                gone.store(printed.is_err(), Ordering::Relaxed);
         };
-        let input = for_each_row(corpus.records(), &pool, &mut rejects, |record| judge.judge(record), take)?;
+        let records = corpus.records().take_while(|_| !gone.load(Ordering::Relaxed));
+        let input = for_each_row(records, &pool, &mut rejects, |record| judge.judge(record), take)?;
         bar.finish();
-        rejects.close(&input)?;
         printed.and_then(|()| Ok(out.flush()?))?;
         drop(out);
+        rejects.close(&input)?;
 
         match global.format {
             Format::Jsonl => {}
@@ -115,7 +123,8 @@ impl AuditArgs {
 }
 
 fn print_line(out: &mut impl Write, judged: &Judged) -> Result<()> {
-    serde_json::to_writer(&mut *out, judged)?;
+    // As the failure to write that it is, which tells a reader that went away.
+    serde_json::to_writer(&mut *out, judged).map_err(io::Error::from)?;
     Ok(out.write_all(b"\n")?)
 }
 
