@@ -29,7 +29,8 @@ pub(super) struct CorpusArgs {
     /// (name, smiles, conformers, canonical, enriched).
     #[arg(long, value_name = "NAME=FIELD,…", value_parser = json_fields, default_value = "", hide_default_value = true)]
     fields: JsonFields,
-    /// SDF data field that holds the SMILES, or `graph` to write it from the bonds; repeatable.
+    /// SDF data field that holds the SMILES, or `graph` to write it from the bonds; repeatable, the first that is there.
+    /// Without it, the usual names, or else the bonds.
     #[arg(long, value_name = "FIELD|graph")]
     sdf_smiles: Vec<String>,
     /// Exit with 1 if a row was skipped.
