@@ -34,6 +34,7 @@ fn build_check_and_inspect() {
         &["inspect", "g2.tplc", "--smiles", "CC=O"],
         &["inspect", "g2.tplc", "--smiles", "[U]"],
         &["inspect", "g2.tplc", "--molecule", "0", "--format", "json"],
+        &["inspect", "g2.tplc", "--smiles", "C1CC"],
         &["inspect", "g2.tplc", "--molecule", "1000"],
         &["check", "nothing.tplc"],
     ] {
