@@ -11,6 +11,7 @@ use super::{
     output,
     progress::Bar,
     report,
+    threads::threads,
 };
 use crate::{
     drift::{Analysis, AnalysisOptions, CostModel, DEFAULT_PLACEHOLDERS, Report},
@@ -43,8 +44,8 @@ pub(super) struct AnalyzeArgs {
     /// Encode every text whole instead of counting by tables: slow, same figures.
     #[arg(long)]
     exact: bool,
-    /// Threads; 0 takes one a core.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    /// Threads, as many as there are cores at most; 0 takes one a core.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
     threads: usize,
     /// Write the mergeable counts to a file, for `tplc merge`.
     #[arg(long, value_name = "FILE")]

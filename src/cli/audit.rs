@@ -16,6 +16,7 @@ use super::{
     output,
     progress::Bar,
     table::{Table, count, percent},
+    threads::threads,
 };
 use crate::{
     artifact::Artifact,
@@ -59,8 +60,8 @@ pub(super) struct AuditArgs {
     /// A corpus whose molecules are meant by "name"; repeatable.
     #[arg(long, short, value_name = "INPUT")]
     corpus: Vec<String>,
-    /// Threads; 0 takes one a core.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    /// Threads, as many as there are cores at most; 0 takes one a core.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
     threads: usize,
 }
 
@@ -82,21 +83,21 @@ impl AuditArgs {
         let mut totals = Totals::default();
         let mut printed: Result<()> = Ok(());
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-        let take = |judged: Judged| {
         // Nobody reads on behind a line that cannot be printed.
         let gone = AtomicBool::new(false);
+        let take = |judged: Judged| {
             totals.add(judged.line, &judged.judgement);
             if global.format == Format::Jsonl && printed.is_ok() {
                 printed = print_line(&mut out, &judged);
-            }
                 gone.store(printed.is_err(), Ordering::Relaxed);
+            }
         };
         let records = corpus.records().take_while(|_| !gone.load(Ordering::Relaxed));
         let input = for_each_row(records, &pool, &mut rejects, |record| judge.judge(record), take)?;
         bar.finish();
         printed.and_then(|()| Ok(out.flush()?))?;
-        drop(out);
         rejects.close(&input)?;
+        drop(out);
 
         match global.format {
             Format::Jsonl => {}

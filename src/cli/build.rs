@@ -13,6 +13,7 @@ use super::{
     output,
     progress::Bar,
     table::{Table, count},
+    threads::threads,
 };
 use crate::{
     artifact::Tokenization,
@@ -58,8 +59,8 @@ pub(super) struct BuildArgs {
     /// the same tokenizers and number formats.
     #[arg(long, value_name = "FILE")]
     drift: Option<PathBuf>,
-    /// Threads; 0 takes one a core.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    /// Threads, as many as there are cores at most; 0 takes one a core.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
     threads: usize,
     // Flattened groups come last: each sets the heading of what follows it.
     #[command(flatten)]

@@ -6,7 +6,10 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde::Serialize;
 
-use super::{ExitStatus, Format, GlobalArgs, corpus::added_tokens, output, progress::Bar, table::count};
+use super::{
+    ExitStatus, Format, GlobalArgs, corpus::added_tokens, output, progress::Bar, table::count,
+    threads::threads,
+};
 use crate::{
     artifact::{Artifact, Tables},
     template::{Certificate, CertificateError, Manifest, certify, same_tokenizer},
@@ -28,8 +31,11 @@ pub(super) struct CheckArgs {
     /// Try every number and every literal against the tokenizer.
     #[arg(long)]
     exhaustive: bool,
-    /// Threads; 0 takes one a core.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    /// Check only that the file is undamaged: no tokenizer is needed, and none is compared.
+    #[arg(long, conflicts_with_all = ["tokenizer", "exhaustive"])]
+    integrity: bool,
+    /// Threads, as many as there are cores at most; 0 takes one a core.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
     threads: usize,
 }
 

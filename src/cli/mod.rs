@@ -14,6 +14,7 @@ mod output;
 mod progress;
 mod report;
 mod table;
+mod threads;
 mod tokenizers;
 mod trace;
 #[cfg(feature = "validate")]

@@ -24,6 +24,7 @@ use super::{
     output,
     progress::Bar,
     table::{Table, count},
+    threads::threads,
 };
 use crate::{
     artifact::{Artifact, Header, Tables},
@@ -61,8 +62,8 @@ pub(super) struct ExportArgs {
     /// Added tokens to lay over it, RON or JSON; repeatable.
     #[arg(long, value_name = "FILE")]
     added_tokens: Vec<PathBuf>,
-    /// Threads; 0 takes one a core.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    /// Threads, as many as there are cores at most; 0 takes one a core.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
     threads: usize,
 }
 
