@@ -168,9 +168,19 @@ pub(super) fn tags(text: &str) -> Result<Tags, String> {
     source.parse().map_err(|error: TagsError| error.reason)
 }
 
-/// What can stand in a hole.
+/// What can stand in a hole: three numbers. (The library takes any text, as the processors in use do.)
 pub(super) fn placeholder(text: &str) -> Result<String, String> {
-    check_placeholder(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
+    check_placeholder(text).map_err(|error| error.to_string())?;
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let number = |text: &str| {
+        let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+        unsigned.split_once('.').map_or(digits(unsigned), |(whole, rest)| digits(whole) && digits(rest))
+    };
+    let numbers = text.split(',').filter(|text| number(text)).count();
+    match numbers == 3 && text.split(',').count() == 3 {
+        true => Ok(text.to_owned()),
+        false => Err("must be three numbers, such as 0.0000,0.0000,0.0000".to_owned()),
+    }
 }
 
 /// Field names: `smiles=smi,conformers=xyz`.

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{
     ExitStatus, Format, GlobalArgs,
-    corpus::{CorpusArgs, judge_rows, number_format},
+    corpus::{CorpusArgs, judge_rows, number_format, placeholder},
     output,
     progress::Bar,
     table::{Table, count, figure, percent},
@@ -59,7 +59,7 @@ pub(super) struct ValidateArgs {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     strategy: Vec<Strategy>,
     /// The placeholder of `adaptive`; by default the one of least expected cost on the reference corpus.
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = placeholder)]
     placeholder: Option<String>,
     /// Rows to decode: molecules spread evenly over the corpus, again from its start if it has fewer.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
