@@ -27,6 +27,7 @@ fn build_check_and_inspect() {
         &["check", "g2.tplc", "--tokenizer", "qwen", "--exhaustive"],
         &["check", "g2.tplc", "--tokenizer", "llama"],
         &["check", "g2.tplc", "--format", "json"],
+        &["check", "g2.tplc", "--integrity"],
         &["inspect", "g2.tplc"],
         &["inspect", "g2.tplc", "--show", "automaton"],
         &["inspect", "g2.tplc", "--show", "alphabet"],
@@ -45,6 +46,7 @@ fn build_check_and_inspect() {
     bytes[middle] ^= 1;
     fs::write(here.path().join("damaged.tplc"), bytes).unwrap();
     shown.push(tplc(here.path(), &["check", "damaged.tplc"]));
+    shown.push(tplc(here.path(), &["check", "damaged.tplc", "--integrity"]));
     shown.push(tplc(here.path(), &["inspect", "damaged.tplc"]));
     golden::check("cli", "build_check_inspect", shown.join("\n"));
 }
