@@ -280,6 +280,12 @@ fn parts_merge_to_the_bytes_of_the_whole() {
         let read = |name: &str| fs::read(here.path().join(name)).unwrap();
         assert!(read("sum.json") == read("all.json"));
     }
+    fs::copy(here.path().join("a.json"), here.path().join("copy.json")).unwrap();
+    let (code, _, stderr) = run(here.path(), &["merge", "a.json", "b.json", "copy.json"], "");
+    assert_eq!(
+        (code, stderr.as_str()),
+        (0, "copy.json has the same bytes as a.json: if it is a copy, its rows count twice\n")
+    );
     let other = ["analyze", "-t", "qwen", "-c", "a.txt", "--partial", "other.json"];
     assert_eq!(run(here.path(), &other, "").0, 0);
     golden::check("cli", "merge_other", tplc(here.path(), &["merge", "a.json", "other.json"]));

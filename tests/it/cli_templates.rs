@@ -34,8 +34,8 @@ fn build_check_and_inspect() {
         &["inspect", "g2.tplc", "--show", "dot"],
         &["inspect", "g2.tplc", "--smiles", "CC=O"],
         &["inspect", "g2.tplc", "--smiles", "[U]"],
-        &["inspect", "g2.tplc", "--molecule", "0", "--format", "json"],
         &["inspect", "g2.tplc", "--smiles", "C1CC"],
+        &["inspect", "g2.tplc", "--molecule", "0", "--format", "json"],
         &["inspect", "g2.tplc", "--molecule", "1000"],
         &["check", "nothing.tplc"],
     ] {
@@ -172,6 +172,7 @@ fn own_files_are_not_replaced() {
             &build(&["--corpus", "reference:g2", "--shard", "900/1000", "--output", "none.tplc"]),
         ),
         tplc(here.path(), &["check", "none.tplc", "--exhaustive"]),
+        tplc(here.path(), &["merge", "one.tplc", "one.tplc", "none.tplc", "none.tplc", "-o", "x.tplc"]),
     ];
     assert_eq!(fs::read_to_string(here.path().join("tags.ron")).unwrap(), "(prompt: None, completion: None)");
     golden::check("cli", "own_files", shown.join("\n"));
