@@ -1,7 +1,8 @@
 //! Files that are written whole or not at all.
 
 use std::{
-    io::{self, Write},
+    fs::File,
+    io::{self, Seek, Write},
     path::{Path, PathBuf},
 };
 
@@ -26,6 +27,15 @@ pub enum WriteError {
         /// The file.
         path: PathBuf,
     },
+    /// It is a folder.
+    #[error("cannot write {}: it is a folder", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// `-`, which stands for a standard stream elsewhere.
+    #[error("cannot write -: name a file, which ./- is too; standard output is for the result")]
+    Dash,
     /// It would replace what is read, or written too.
     #[error("cannot write {}: it is an input or another output", path.display())]
     Taken {
@@ -34,11 +44,40 @@ pub enum WriteError {
     },
 }
 
-/// A file that is written beside its place and put there when it is complete, so that nobody sees half of it.
+/// Where the bytes of an output go.
+#[derive(Debug)]
+enum Place {
+    /// To a new file, which takes this place when it is complete.
+    File(PathBuf),
+    /// Into what is there and is no file, such as a pipe or a device.
+    Stream,
+}
+
+impl Place {
+    fn of(path: &Path) -> Result<Self, WriteError> {
+        if path == Path::new("-") {
+            return Err(WriteError::Dash);
+        }
+        let place = || Self::File(followed(path));
+        match path.metadata() {
+            Ok(there) if there.is_dir() => Err(WriteError::Folder { path: path.to_owned() }),
+            Ok(there) if there.is_file() => Ok(place()),
+            Ok(_) => Ok(Self::Stream),
+            Err(_) if !folder_of(path).is_dir() => Err(WriteError::NoFolder { path: path.to_owned() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(place()),
+            // Such as a link that leads round.
+            Err(error) => Err(refused(path, error)),
+        }
+    }
+}
+
+/// A file that is put in its place when it is complete, so that nobody sees half of it. Until then it has no name, so that
+/// who is killed leaves nothing behind. What is there and is no file is written straight into.
 #[derive(Debug)]
 pub struct WholeFile {
     path: PathBuf,
-    file: io::BufWriter<NamedTempFile>,
+    place: Place,
+    file: io::BufWriter<File>,
     /// The first failure to write.
     failed: Option<io::Error>,
 }
@@ -47,11 +86,15 @@ impl WholeFile {
     /// Begins a file.
     ///
     /// # Errors
-    /// [`WriteError`] if nothing can be written to its folder.
+    /// [`WriteError`] if nothing can be written there.
     pub fn create(path: &Path) -> Result<Self, WriteError> {
-        let file = temporary().tempfile_in(folder_of(path));
-        let file = file.map_err(|source| WriteError::Io { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), file: io::BufWriter::new(file), failed: None })
+        let place = Place::of(path)?;
+        let file = match &place {
+            Place::File(place) => tempfile::tempfile_in(folder_of(place)),
+            Place::Stream => open_stream(path),
+        };
+        let file = io::BufWriter::new(file.map_err(|error| refused(path, error))?);
+        Ok(Self { path: path.to_owned(), place, file, failed: None })
     }
 
     /// Writes bytes; a failure is kept for [`WholeFile::finish`].
@@ -66,13 +109,17 @@ impl WholeFile {
     /// # Errors
     /// [`WriteError`] with the first failure.
     pub fn finish(self) -> Result<(), WriteError> {
-        let Self { path, file, failed } = self;
+        let Self { path, place, file, failed } = self;
         let finish = || -> io::Result<()> {
             failed.map_or(Ok(()), Err)?;
-            file.into_inner().map_err(io::IntoInnerError::into_error)?.persist(&path)?;
+            let mut file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+            let Place::File(place) = place else { return Ok(()) };
+            file.rewind()?;
+            let named = beside(&place, |named| io::copy(&mut file, named).map(drop))?;
+            named.persist(place)?;
             Ok(())
         };
-        finish().map_err(|source| WriteError::Io { path: path.clone(), source })
+        finish().map_err(|error| refused(&path, error))
     }
 }
 
@@ -90,27 +137,38 @@ pub fn write_whole(path: &Path, content: impl AsRef<[u8]>) -> Result<(), WriteEr
 /// # Errors
 /// [`WriteError`] with the first that cannot be written.
 pub fn write_all_whole(files: &[(&Path, &[u8])]) -> Result<(), WriteError> {
-    let write = |&(path, content): &(&Path, &[u8])| {
-        let mut file = WholeFile::create(path)?;
-        file.write(content);
-        Ok(file)
+    let written = |&(path, content): &(&Path, &[u8])| match Place::of(path)? {
+        Place::File(place) => {
+            let named = beside(&place, |named| named.write_all(content));
+            Ok(Some((named.map_err(|error| refused(path, error))?, place)))
+        }
+        Place::Stream => Ok(None),
     };
-    let written: Vec<WholeFile> = files.iter().map(write).collect::<Result<_, WriteError>>()?;
-    written.into_iter().try_for_each(WholeFile::finish)
+    let written: Vec<_> = files.iter().map(written).collect::<Result<_, WriteError>>()?;
+    for (written, &(path, content)) in written.into_iter().zip(files) {
+        let placed = match written {
+            Some((named, place)) => named.persist(place).map(drop).map_err(io::Error::from),
+            None => open_stream(path).and_then(|mut stream| stream.write_all(content)),
+        };
+        placed.map_err(|error| refused(path, error))?;
+    }
+    Ok(())
 }
 
-/// Checks before long work that its result will have a folder to go to.
+/// Checks before long work that its result can be written. A pipe is not tried: whoever reads it would see its end.
 ///
 /// # Errors
-/// [`WriteError::NoFolder`] if not.
-pub fn check_folder(path: &Path) -> Result<(), WriteError> {
-    match folder_of(path).is_dir() {
-        true => Ok(()),
-        false => Err(WriteError::NoFolder { path: path.to_owned() }),
+/// [`WriteError`] if not.
+pub fn check_writable(path: &Path) -> Result<(), WriteError> {
+    match Place::of(path)? {
+        Place::File(place) => {
+            tempfile::tempfile_in(folder_of(&place)).map(drop).map_err(|error| refused(path, error))
+        }
+        Place::Stream => Ok(()),
     }
 }
 
-/// Checks that no output would replace an input or another output.
+/// Checks that no output would replace an input, another output, or the file that standard output goes to.
 ///
 /// # Errors
 /// [`WriteError::Taken`] if one would.
@@ -118,20 +176,50 @@ pub fn check_distinct<'a>(
     outputs: &[&Path],
     inputs: impl Iterator<Item = &'a Path>,
 ) -> Result<(), WriteError> {
-    // A file that is not there yet is named by its folder, so that `a.json` and `./a.json` are the same.
-    let place = |path: &Path| {
-        let new = || Some(folder_of(path).canonicalize().ok()?.join(path.file_name()?));
-        path.canonicalize().ok().or_else(new).unwrap_or_else(|| path.to_owned())
-    };
-    let mut taken: Vec<PathBuf> = inputs.map(place).collect();
+    let mut taken: Vec<PathBuf> = inputs.map(followed).collect();
+    taken.extend(Path::new("/dev/stdout").canonicalize().ok().filter(|place| place.is_file()));
     for output in outputs {
-        let place = place(output);
-        if taken.contains(&place) {
-            return Err(WriteError::Taken { path: (*output).to_owned() });
+        if let Place::File(place) = Place::of(output)? {
+            if taken.contains(&place) {
+                return Err(WriteError::Taken { path: (*output).to_owned() });
+            }
+            taken.push(place);
         }
-        taken.push(place);
     }
     Ok(())
+}
+
+/// The file that a path leads to, whether it is there yet or not: `a.json`, `./a.json` and a link to it are the same.
+fn followed(path: &Path) -> PathBuf {
+    let mut place = path.to_owned();
+    // A link may lead to a file that is not there yet. Systems follow forty.
+    for _ in 0..40 {
+        match (place.canonicalize(), place.read_link()) {
+            (Ok(there), _) => return there,
+            (Err(_), Ok(next)) => place = folder_of(&place).join(next),
+            (Err(_), Err(_)) => break,
+        }
+    }
+    let folder = folder_of(&place).canonicalize().ok();
+    let new = folder.zip(place.file_name()).map(|(folder, name)| folder.join(name));
+    new.unwrap_or(place)
+}
+
+/// A file with a name of its own in the folder of `place`.
+fn beside(place: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<NamedTempFile> {
+    let mut named = temporary().tempfile_in(folder_of(place))?;
+    write(named.as_file_mut())?;
+    Ok(named)
+}
+
+fn open_stream(path: &Path) -> io::Result<File> {
+    File::options().write(true).open(path)
+}
+
+/// Why `path` cannot be written, without the name of a temporary file.
+fn refused(path: &Path, error: io::Error) -> WriteError {
+    let source = if error.get_ref().is_some() { error.kind().into() } else { error };
+    WriteError::Io { path: path.to_owned(), source }
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -10,7 +10,7 @@ use pyo3::{
 };
 use tplc::{
     artifact::{Artifact as Opened, SharedBytes},
-    corpus::InputCounts,
+    corpus::{InputCounts, Smiles},
     matcher::mask_words,
     template::{Compiler, Manifest, Oracle, TemplateOptions, certify, same_tokenizer},
     text::Skeleton,
@@ -211,6 +211,8 @@ impl Artifact {
     ) -> PyResult<Template> {
         let artifact = &slf.get().opened;
         let smiles = slf.get().smiles_of(smiles);
+        // The artifact alone reads atoms off any text.
+        Smiles::parse(&smiles).or_raise()?;
         let found = artifact.template(&smiles);
         let made = match (found, &tokenizer) {
             (Err(tplc::artifact::Error::UnknownLiteral { .. }), Some(tokenizer)) => {

@@ -8,7 +8,7 @@ use std::{
 use pyo3::{exceptions::PyValueError, prelude::*};
 use tplc::{
     artifact::{Artifact as Opened, SharedBytes, Tokenization},
-    files::{check_distinct, check_folder},
+    files::{check_distinct, check_writable},
     template::{self, Collector, Compiler, Manifest, TemplateOptions},
     text::Skeleton,
     tokenizer::Tokenizer as Loaded,
@@ -149,7 +149,7 @@ pub(crate) fn check_output(output: &Path) -> PyResult<()> {
             output.display()
         )));
     }
-    check_folder(output).or_raise()?;
+    check_writable(output).or_raise()?;
     Manifest::check_path(&Manifest::path_of(output)).or_raise()
 }
 

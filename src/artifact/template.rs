@@ -152,7 +152,8 @@ impl Template {
 impl<D: AsRef<[u8]>> Artifact<D> {
     /// The template of a SMILES, in the corpus or not, made from the literal table.
     ///
-    /// Atoms are read off the SMILES by their letters and brackets alone; whether the SMILES makes sense is not judged.
+    /// Atoms are read off the SMILES by their letters and brackets alone; whether the SMILES makes sense is not judged here,
+    /// without the feature `compile`: `corpus::Smiles::parse` does.
     ///
     /// # Errors
     /// [`Error::UnknownLiteral`] if the molecule has a literal that no molecule of the corpus had, [`Error::NoAtom`] if

@@ -7,11 +7,12 @@ use clap::Args;
 
 use super::{
     ExitStatus, Format, GENERAL, GlobalArgs,
-    corpus::{CorpusArgs, added_tokens, number_format, placeholder, tags},
+    corpus::{CorpusArgs, added_tokens, judge_rows, number_format, placeholder, tags},
     format::FormatArgs,
     output,
     progress::Bar,
     report,
+    threads::threads,
 };
 use crate::{
     drift::{Analysis, AnalysisOptions, CostModel, DEFAULT_PLACEHOLDERS, Report},
@@ -66,8 +67,8 @@ pub(super) struct AnalyzeArgs {
     limits: LimitArgs,
     #[command(flatten)]
     cost: CostArgs,
-    /// Threads; 0 takes one for each core.
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = GENERAL)]
+    /// Threads, as many as there are cores at most; 0 takes one for each.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads, help_heading = GENERAL)]
     threads: usize,
     #[command(flatten)]
     pub(super) print: FormatArgs,
@@ -120,7 +121,7 @@ impl AnalyzeArgs {
         let outputs: Vec<&Path> =
             [&self.partial, &self.corpus.rejects].into_iter().flatten().map(PathBuf::as_path).collect();
         for path in &outputs {
-            output::check_folder(path)?;
+            output::check_writable(path)?;
         }
         let options = self.options()?;
         let tokenizers = self.load()?;
@@ -132,15 +133,14 @@ impl AnalyzeArgs {
         analysis.run(corpus.records(), &mut rejects)?;
         let counts = analysis.finish()?;
         bar.finish();
-        rejects.close(&counts.input)?;
+        let read = rejects.close(&counts.input)?;
         if let Some(path) = &self.partial {
             output::write_whole(path, &counts.to_json()?)?;
         }
         let report = Report::new(&counts, self.cost.model());
         show(&report, global)?;
-        let judged = self.limits.judge(&report, global);
-        let skipped = self.corpus.strict && counts.input.skipped > 0;
-        Ok(if skipped { ExitStatus::Failure } else { judged })
+        let rows = judge_rows(&report.input, self.partial.is_some(), global);
+        Ok(read.max(rows).max(self.limits.judge(&report, global)))
     }
 
     fn options(&self) -> Result<AnalysisOptions> {
@@ -167,10 +167,11 @@ impl AnalyzeArgs {
     }
 }
 
-/// Prints a report in the format asked for.
+/// Prints a report in the format asked for; tables only where there is something in them.
 pub(super) fn show(report: &Report, global: &GlobalArgs) -> Result<()> {
     match global.format {
         Format::Json => output::print_json(report),
+        _ if report.input.rows == report.input.skipped => Ok(()),
         Format::Text | Format::Markdown | Format::Jsonl => {
             output::print(&report::render(report, global.format))
         }
@@ -193,17 +194,9 @@ impl CostArgs {
 }
 
 impl LimitArgs {
-    /// Whether something was counted and every judged placeholder keeps the limits; what does not is told.
+    /// Whether every judged placeholder keeps the limits; what does not is told.
     pub(super) fn judge(&self, report: &Report, global: &GlobalArgs) -> ExitStatus {
         let mut status = ExitStatus::Success;
-        let input = &report.input;
-        if input.rows == 0 {
-            // An empty shard is no fault, but a run that read nothing at all may be a mistake in its inputs.
-            global.tell("no row was read: the input is empty");
-        } else if input.rows == input.skipped {
-            global.tell("no row was counted: every one was skipped");
-            status = ExitStatus::Failure;
-        }
         let limited = self.max_under.is_some() || self.max_over.is_some();
         if limited && report.tokenizers.iter().all(|tokenizer| tokenizer.atoms == 0) {
             global.tell("no hole was counted, so the limits cannot be judged");

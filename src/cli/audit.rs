@@ -1,6 +1,10 @@
 //! `tplc audit`: what is wrong with generations that exist.
 
-use std::{io::Write, path::PathBuf};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
@@ -12,6 +16,7 @@ use super::{
     format, output,
     progress::Bar,
     table::{Table, count, percent},
+    threads::threads,
 };
 use crate::{
     artifact::Artifact,
@@ -61,8 +66,8 @@ pub(super) struct AuditArgs {
     /// A corpus whose molecules are meant by "name"; repeatable.
     #[arg(long, short, value_name = "INPUT", help_heading = "Molecules")]
     corpus: Vec<String>,
-    /// Threads; 0 takes one for each core.
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = GENERAL)]
+    /// Threads, as many as there are cores at most; 0 takes one for each.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads, help_heading = GENERAL)]
     threads: usize,
     /// How to print the result.
     #[arg(long, help_heading = GENERAL, default_value = "text", value_parser = format::of(&["text", "json", "markdown", "jsonl"]))]
@@ -95,16 +100,20 @@ impl AuditArgs {
         let mut totals = Totals::default();
         let mut printed: Result<()> = Ok(());
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        // Nobody reads on behind a line that cannot be printed.
+        let gone = AtomicBool::new(false);
         let take = |judged: Judged| {
             totals.add(judged.line, &judged.judgement);
             if global.format == Format::Jsonl && printed.is_ok() {
                 printed = print_line(&mut out, &judged);
+                gone.store(printed.is_err(), Ordering::Relaxed);
             }
         };
-        let input = for_each_row(corpus.records(), &pool, &mut rejects, |record| judge.judge(record), take)?;
+        let records = corpus.records().take_while(|_| !gone.load(Ordering::Relaxed));
+        let input = for_each_row(records, &pool, &mut rejects, |record| judge.judge(record), take)?;
         bar.finish();
-        rejects.close(&input)?;
         printed.and_then(|()| Ok(out.flush()?))?;
+        rejects.close(&input)?;
         drop(out);
 
         match global.format {
@@ -132,7 +141,8 @@ impl AuditArgs {
 }
 
 fn print_line(out: &mut impl Write, judged: &Judged) -> Result<()> {
-    serde_json::to_writer(&mut *out, judged)?;
+    // As the failure to write that it is, which tells a reader that went away.
+    serde_json::to_writer(&mut *out, judged).map_err(io::Error::from)?;
     Ok(out.write_all(b"\n")?)
 }
 

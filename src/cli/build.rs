@@ -9,11 +9,12 @@ use serde::Serialize;
 use super::{
     ExitStatus, Format, GENERAL, GlobalArgs,
     build_drift::Measured,
-    corpus::{CorpusArgs, added_tokens, number_format, tags},
+    corpus::{CorpusArgs, added_tokens, judge_rows, number_format, tags},
     format::FormatArgs,
     output,
     progress::Bar,
     table::{Table, count},
+    threads::threads,
 };
 use crate::{
     artifact::Tokenization,
@@ -75,8 +76,8 @@ pub(super) struct BuildArgs {
     // Flattened groups come last: each sets the heading of what follows it.
     #[command(flatten)]
     corpus: CorpusArgs,
-    /// Threads; 0 takes one for each core.
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = GENERAL)]
+    /// Threads, as many as there are cores at most; 0 takes one for each.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads, help_heading = GENERAL)]
     threads: usize,
     #[command(flatten)]
     pub(super) print: FormatArgs,
@@ -138,6 +139,7 @@ impl BuiltArtifact {
 pub(super) fn show_built(built: &[BuiltArtifact], global: &GlobalArgs) -> Result<()> {
     match global.format {
         Format::Json => output::print_json(&Built { schema: "tplc.build/1", artifacts: built }),
+        _ if built.is_empty() => Ok(()),
         Format::Text | Format::Markdown | Format::Jsonl => output::print(&render(built, global.format)),
     }
 }
@@ -152,7 +154,7 @@ impl BuildArgs {
         let outputs: Vec<&Path> =
             paths.iter().flatten().chain(&self.corpus.rejects).map(PathBuf::as_path).collect();
         for path in &outputs {
-            output::check_folder(path)?;
+            output::check_writable(path)?;
         }
         for [_, manifest] in &paths {
             Manifest::check_path(manifest)?;
@@ -173,13 +175,13 @@ impl BuildArgs {
         let shard = corpus.records().skip(self.shard.index - 1).step_by(self.shard.of);
         let input = molecules.read(shard, &self.tags, &pool, &mut rejects)?;
         bar.finish();
-        rejects.close(&input)?;
-        // A shard may well be empty, a corpus should not.
-        ensure!(
-            !molecules.is_empty() || self.shard.of > 1,
-            "no molecule to build a template of: {} rows were read",
-            input.rows
-        );
+        let part = self.shard.of > 1;
+        let read = rejects.close(&input)?.max(judge_rows(&input, part, global));
+        if molecules.is_empty() && !part {
+            global.tell("nothing is written: there is no molecule to build a template of");
+            show_built(&[], global)?;
+            return Ok(ExitStatus::Failure);
+        }
 
         let mut built = Vec::new();
         for (((tokenizer, format), drift), [artifact, _]) in jobs.into_iter().zip(drifts).zip(&paths) {
@@ -189,8 +191,7 @@ impl BuildArgs {
             built.push(BuiltArtifact::new(artifact, manifest));
         }
         show_built(&built, global)?;
-        let skipped = self.corpus.strict && input.skipped > 0;
-        Ok(if skipped { ExitStatus::Failure } else { ExitStatus::Success })
+        Ok(read)
     }
 
     /// The bytes of one artifact, and its manifest.

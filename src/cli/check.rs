@@ -12,6 +12,7 @@ use super::{
     format, output,
     progress::Bar,
     table::{count, counted},
+    threads::threads,
 };
 use crate::{
     artifact::{Artifact, Tables},
@@ -44,8 +45,11 @@ pub(super) struct CheckArgs {
     /// Try every number and every literal against the tokenizer.
     #[arg(long, help_heading = "Proof")]
     exhaustive: bool,
-    /// Threads; 0 takes one for each core.
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = GENERAL)]
+    /// Check only that the file is undamaged: no tokenizer is needed, and none is compared.
+    #[arg(long, conflicts_with_all = ["tokenizer", "exhaustive"], help_heading = "Proof")]
+    integrity: bool,
+    /// Threads, as many as there are cores at most; 0 takes one for each.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads, help_heading = GENERAL)]
     threads: usize,
     /// How to print the result.
     #[arg(long, help_heading = GENERAL, default_value = "text", value_parser = format::of(&["text", "json"]))]
@@ -82,7 +86,9 @@ impl CheckArgs {
             Err(error) => answer.fault = Some(error.to_string()),
             Ok(artifact) => {
                 answer.molecules = Some(artifact.len());
-                self.judge(artifact.tables(), global, &mut answer)?;
+                if !self.integrity {
+                    self.judge(artifact.tables(), global, &mut answer)?;
+                }
                 answer.fault = answer.fault.or_else(|| Manifest::fault(&self.artifact, &artifact));
             }
         }
@@ -121,7 +127,7 @@ impl CheckArgs {
         if let Some(source) = &self.tokenizer {
             return Ok(source.load(&overlays)?);
         }
-        load_embedded(tables, &overlays)
+        load_embedded(tables, &overlays).context("--integrity checks the file alone")
     }
 }
 
@@ -140,7 +146,9 @@ fn render(answer: &Answer) -> String {
         return format!("{}: no\n  {fault}\n", answer.artifact);
     }
     let molecules = counted(answer.molecules.unwrap_or(0) as u64, "molecule");
-    let tokenizer = answer.tokenizer.as_deref().unwrap_or_default();
+    let Some(tokenizer) = &answer.tokenizer else {
+        return format!("{}: good\n  undamaged, {molecules}\n  compared with no tokenizer\n", answer.artifact);
+    };
     let proven = match &answer.certificate {
         Some(proof) => format!(
             "exact: {} numbers as x, y and z and {} literals tried against the tokenizer, {} paths counted",

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::{GlobalArgs, output, progress::Bar};
+use super::{ExitStatus, GlobalArgs, output, progress::Bar};
 use crate::{
     corpus::{
-        Coordinate, Corpus, CorpusFormat, CorpusOptions, InputCounts, JsonFields, Progress, Rejected,
+        Coordinate, Corpus, CorpusFormat, CorpusOptions, InputCounts, JsonFields, Progress, Rejected, RowFault,
         SmilesSource,
     },
     drift::check_placeholder,
@@ -29,12 +29,13 @@ pub(super) struct CorpusArgs {
     /// `smiles=smi,conformers=xyz`.
     #[arg(long, value_name = "NAME=FIELD,…", value_parser = json_fields, default_value = "", hide_default_value = true)]
     fields: JsonFields,
-    /// SDF data field that holds the SMILES, or `graph` to write it from the bonds; repeatable.
+    /// SDF data field that holds the SMILES, or `graph` to write it from the bonds; repeatable, the first that is there.
+    /// Without it, the usual names, or else the bonds.
     #[arg(long, value_name = "FIELD|graph")]
     sdf_smiles: Vec<String>,
     /// Exit with 1 if a row was skipped.
     #[arg(long)]
-    pub(super) strict: bool,
+    strict: bool,
     /// Keep skipped records in this file.
     #[arg(long, value_name = "FILE")]
     pub(super) rejects: Option<PathBuf>,
@@ -59,7 +60,7 @@ impl CorpusArgs {
             Some(path) => Some((path.clone(), output::WholeFile::create(path)?)),
             None => None,
         };
-        Ok(Rejects { kept, hint: true, told: 0, quiet: global.quiet, bar })
+        Ok(Rejects { kept, hint: true, strict: self.strict, ..Rejects::told(global, bar) })
     }
 }
 
@@ -71,17 +72,22 @@ pub(super) struct Rejects<'b> {
     kept: Option<(PathBuf, output::WholeFile)>,
     /// Whether they could be kept.
     hint: bool,
+    strict: bool,
     told: u64,
+    /// Whether compressed data broke off, so that nobody knows how many rows there are.
+    broken: bool,
     quiet: bool,
     bar: &'b Bar,
 }
 
 impl Progress for Rejects<'_> {
     fn rejected(&mut self, rejected: Rejected<'_>) {
-        if self.told < TOLD && !self.quiet {
+        let broken = matches!(rejected.error.reason, RowFault::Compression(_));
+        self.broken |= broken;
+        if broken || (self.told < TOLD && !self.quiet) {
             self.bar.line(&format!("skipped {}", rejected.error));
+            self.told += 1;
         }
-        self.told += 1;
         if let Some((_, file)) = &mut self.kept {
             file.write(rejected.record.bytes());
             file.write(b"\n");
@@ -96,12 +102,18 @@ impl Progress for Rejects<'_> {
 impl<'b> Rejects<'b> {
     /// Tells of skipped rows and keeps none.
     pub(super) fn told(global: &GlobalArgs, bar: &'b Bar) -> Self {
-        Self { kept: None, hint: false, told: 0, quiet: global.quiet, bar }
+        let quiet = global.quiet;
+        Self { kept: None, hint: false, strict: false, told: 0, broken: false, quiet, bar }
     }
 
-    pub(super) fn close(self, input: &InputCounts) -> Result<()> {
+    /// Tells how many rows were skipped and puts the kept ones in their place. The answer is no if data broke off, or if a
+    /// row was skipped under --strict.
+    pub(super) fn close(self, input: &InputCounts) -> Result<ExitStatus> {
         let skipped = input.skipped;
         if skipped > 0 && !self.quiet {
+            if skipped > self.told {
+                self.bar.line(&format!("… and {} more", skipped - self.told));
+            }
             let hint = match &self.kept {
                 Some((path, _)) => format!("; kept in {}", path.display()),
                 None if self.hint => "; keep them with --rejects FILE".to_owned(),
@@ -112,8 +124,21 @@ impl<'b> Rejects<'b> {
         if let Some((_, file)) = self.kept {
             file.finish()?;
         }
-        Ok(())
+        let bad = self.broken || (self.strict && skipped > 0);
+        Ok(if bad { ExitStatus::Failure } else { ExitStatus::Success })
     }
+}
+
+/// Whether there was a good row, for every verb that reads a corpus; what there is instead is told. A part of a corpus may
+/// be empty, a corpus should not: that may be a mistake in the inputs.
+pub(super) fn judge_rows(input: &InputCounts, part: bool, global: &GlobalArgs) -> ExitStatus {
+    let fault = match (input.rows, input.rows - input.skipped) {
+        (0, _) => "no row was read: the input is empty",
+        (_, 0) => "no row was counted: every one was skipped",
+        _ => return ExitStatus::Success,
+    };
+    global.tell(fault);
+    if part && input.rows == 0 { ExitStatus::Success } else { ExitStatus::Failure }
 }
 
 /// The overlays of added tokens in these files.

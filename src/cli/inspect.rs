@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     artifact::{Artifact, Template},
-    corpus::InputCounts,
+    corpus::{InputCounts, Smiles},
     matcher::Matcher,
     primitives::TokenId,
     template::{
@@ -97,7 +97,11 @@ impl InspectArgs {
             (Some(smiles), _, _) => {
                 let template = match &self.tokenizer {
                     Some(source) => self.compile(&artifact, source, smiles)?,
-                    None => artifact.template(smiles)?,
+                    None => {
+                        // The artifact alone reads atoms off any text.
+                        Smiles::parse(smiles)?;
+                        artifact.template(smiles)?
+                    }
                 };
                 show_template(&template, &artifact.literals_of(smiles), global)?;
             }

@@ -1,6 +1,9 @@
 //! `tplc merge`: adds the counts of several runs, or makes the artifacts of several shards one.
 
-use std::path::PathBuf;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
@@ -9,6 +12,7 @@ use super::{
     ExitStatus, GlobalArgs,
     analyze::{CostArgs, LimitArgs, show},
     build::{BuiltArtifact, show_built},
+    corpus::judge_rows,
     format::FormatArgs,
     output,
 };
@@ -46,6 +50,24 @@ pub(super) struct MergeArgs {
     pub(super) print: FormatArgs,
 }
 
+/// The files so far, by the hash of their bytes.
+#[derive(Default)]
+struct Twice<'f>(HashMap<blake3::Hash, &'f Path>);
+
+impl<'f> Twice<'f> {
+    /// Tells of a file with the bytes of one before it: a copy would count twice. Empty parts may well be equal.
+    fn tell(&mut self, path: &'f Path, bytes: &[u8], empty: bool, global: &GlobalArgs) {
+        if let Some(before) = self.0.insert(blake3::hash(bytes), path)
+            && !empty
+        {
+            let (path, before) = (path.display(), before.display());
+            global.tell(&format!(
+                "{path} has the same bytes as {before}: if it is a copy, its rows count twice"
+            ));
+        }
+    }
+}
+
 impl MergeArgs {
     pub(super) fn run(&self, global: &GlobalArgs) -> Result<ExitStatus> {
         let artifacts = self.files.iter().filter(|path| path.extension().is_some_and(|ext| ext == "tplc"));
@@ -57,12 +79,15 @@ impl MergeArgs {
     }
 
     fn merge_counts(&self, global: &GlobalArgs) -> Result<ExitStatus> {
+        self.output.as_deref().map_or(Ok(()), output::check_writable)?;
         let mut sum: Option<PartialFile> = None;
+        let mut twice = Twice::default();
         for path in &self.files {
             let at = || format!("{}", path.display());
-            let counts =
+            let text =
                 std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            let counts = PartialFile::from_json(&counts).with_context(at)?;
+            let counts = PartialFile::from_json(&text).with_context(at)?;
+            twice.tell(path, text.as_bytes(), counts.input.rows == 0, global);
             match &mut sum {
                 Some(sum) => sum.merge(counts).with_context(at)?,
                 None => sum = Some(counts),
@@ -74,12 +99,14 @@ impl MergeArgs {
         }
         let report = Report::new(&sum, self.cost.model());
         show(&report, global)?;
-        Ok(self.limits.judge(&report, global))
+        let rows = judge_rows(&report.input, self.output.is_some(), global);
+        Ok(rows.max(self.limits.judge(&report, global)))
     }
 
     fn merge_artifacts(&self, global: &GlobalArgs) -> Result<ExitStatus> {
         let path =
             self.output.as_deref().context("artifacts are merged into a file: give --output FILE.tplc")?;
+        output::check_writable(path)?;
         let parts: Vec<Artifact> = self
             .files
             .iter()
@@ -93,7 +120,9 @@ impl MergeArgs {
             path.display()
         );
         Manifest::check_path(&Manifest::path_of(path))?;
+        let mut twice = Twice::default();
         for (path, part) in self.files.iter().zip(&parts) {
+            twice.tell(path, part.bytes(), part.is_empty(), global);
             if let Some(fault) = Manifest::fault(path, part) {
                 global.tell(&format!("{}: {fault}", path.display()));
             }

@@ -15,6 +15,7 @@ mod output;
 mod progress;
 mod report;
 mod table;
+mod threads;
 mod tokenizers;
 mod trace;
 #[cfg(feature = "validate")]
@@ -37,12 +38,13 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use self::format::Format;
 
 /// What the exit code says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The worse of two is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ExitStatus {
     /// 0: done, and the answer is good.
     Success,
-    /// 1: done, and the answer is no: rows were skipped under `--strict`, or all of them; drift is over a limit, or
-    /// there is none to judge.
+    /// 1: done, and the answer is no: rows were skipped under `--strict`, or all of them; compressed data broke off; drift is
+    /// over a limit, or there is none to judge.
     Failure,
     /// 2: could not run.
     Error,

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use anyhow::Result;
 use serde::Serialize;
 
-pub(super) use crate::files::{WholeFile, check_distinct, check_folder, write_whole};
+use crate::files::WriteError;
+pub(super) use crate::files::{WholeFile, check_distinct, check_writable, write_whole};
 
 /// Prints to standard output.
 pub(super) fn print(text: &str) -> Result<()> {
@@ -19,10 +20,12 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     print(&(serde_json::to_string_pretty(value)? + "\n"))
 }
 
-/// Whether an error is a reader that went away, such as `| head`.
+/// Whether an error is a reader of standard output that went away, such as `| head`; an output that was named is another
+/// matter.
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    !error.chain().any(|cause| cause.is::<WriteError>())
+        && error
+            .chain()
+            .filter_map(|cause| cause.downcast_ref::<io::Error>())
+            .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -12,7 +12,7 @@ use clap::Args;
 use super::{
     ExitStatus, Format, GlobalArgs,
     analyze::at_least_one,
-    corpus::{CorpusArgs, number_format, placeholder},
+    corpus::{CorpusArgs, judge_rows, number_format, placeholder},
     format::FormatArgs,
     output,
     progress::Bar,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     artifact::{Artifact, Tables},
-    corpus::{Corpus, CorpusOptions, Progress, Rejected},
+    corpus::{Corpus, CorpusOptions},
     decode::{
         LanguageModel, Prompt, Run, Runner, Sampler, Sampling, Strategy, StrategyReport, Subject, Watch,
     },
@@ -136,7 +136,7 @@ impl ValidateArgs {
         let outputs: Vec<&Path> =
             self.trace.iter().chain(&self.corpus.rejects).map(PathBuf::as_path).collect();
         for path in &outputs {
-            output::check_folder(path)?;
+            output::check_writable(path)?;
         }
         output::check_distinct(&outputs, corpus.names().map(|name| Path::new(name.as_ref())))?;
 
@@ -147,8 +147,11 @@ impl ValidateArgs {
         let mut molecules = Molecules::default();
         let input = molecules.read(corpus.records(), &tags, &pool, &mut rejects)?;
         bar.finish();
-        rejects.close(&input)?;
-        ensure!(!molecules.is_empty(), "no molecule to decode: {} rows were read", input.rows);
+        let read = rejects.close(&input)?.max(judge_rows(&input, false, global));
+        if molecules.is_empty() {
+            global.tell("nothing is decoded: there is no molecule");
+            return Ok(ExitStatus::Failure);
+        }
         let subjects = molecules.spread(self.samples);
 
         let started = Instant::now();
@@ -199,8 +202,7 @@ impl ValidateArgs {
                 output::print(&render(&validated, global.format))?
             }
         }
-        let skipped = self.corpus.strict && input.skipped > 0;
-        Ok(if good && !skipped { ExitStatus::Success } else { ExitStatus::Failure })
+        Ok(if good { read } else { ExitStatus::Failure })
     }
 
     fn decode(
@@ -302,17 +304,9 @@ impl ValidateArgs {
         let options = AnalysisOptions { formats: vec![Some(format)], ..AnalysisOptions::default() };
         let mut analysis = Analysis::new(std::slice::from_ref(tokenizer), &options)?;
         let corpus = Corpus::open(&["reference:drugs".to_owned()], &CorpusOptions::default())?;
-        analysis.run(corpus.records(), &mut Quiet)?;
+        analysis.run(corpus.records(), &mut ())?;
         let report = Report::new(&analysis.finish()?, CostModel::default());
         let adaptive = report.tokenizers.into_iter().next().and_then(|tokenizer| tokenizer.adaptive);
         Ok(adaptive.context("no adaptive placeholder is known: give one with --placeholder")?.facts.text)
     }
-}
-
-/// The reference corpus has no row to tell of.
-struct Quiet;
-
-impl Progress for Quiet {
-    fn rejected(&mut self, _: Rejected<'_>) {}
-    fn advanced(&mut self, _: u64) {}
 }

@@ -92,27 +92,33 @@ impl JsonFields {
 /// Where the SMILES of an SDF record comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SmilesSource {
-    /// The first of these data fields that the record has, or else the molecular graph.
+    /// The first of these data fields that the record has; a record without any has a fault.
     Fields(Vec<String>),
+    /// The first of these data fields that the record has, or else the molecular graph.
+    FieldsOrGraph(Vec<String>),
     /// Always the molecular graph.
     Graph,
 }
 
 impl SmilesSource {
-    /// By names as given: of data fields, or `graph` alone; without one, the default.
+    /// By names as given: of data fields, and `graph` for the molecular graph where none of them is; without one, the
+    /// default.
     #[must_use]
     pub fn of_fields(names: &[String]) -> Self {
-        match names {
-            [] => Self::default(),
-            [graph] if graph == "graph" => Self::Graph,
-            fields => Self::Fields(fields.to_vec()),
+        let fields: Vec<String> = names.iter().filter(|name| *name != "graph").cloned().collect();
+        match (names.is_empty(), fields.is_empty(), fields.len() < names.len()) {
+            (true, ..) => Self::default(),
+            (_, true, _) => Self::Graph,
+            (_, _, true) => Self::FieldsOrGraph(fields),
+            (_, _, false) => Self::Fields(fields),
         }
     }
 }
 
 impl Default for SmilesSource {
+    /// The usual names, or else the graph.
     fn default() -> Self {
         let names = ["smiles", "SMILES", "canonical_smiles", "PUBCHEM_OPENEYE_ISO_SMILES", "PUBCHEM_SMILES"];
-        Self::Fields(names.map(str::to_owned).to_vec())
+        Self::FieldsOrGraph(names.map(str::to_owned).to_vec())
     }
 }

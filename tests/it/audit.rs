@@ -1,6 +1,10 @@
 //! The audit: junk by kind, and two ways of judging that must agree.
 
-use std::fmt::Write;
+use std::{
+    fmt::Write,
+    io::{BufRead, BufReader, Write as _},
+    process::Stdio,
+};
 
 use proptest::prelude::*;
 use tplc::{
@@ -14,7 +18,7 @@ use tplc::{
 };
 
 use crate::{
-    cli::{folder, run, tplc},
+    cli::{folder, program, run, tplc},
     golden,
     template::{Case, PEPTIDE, case, random_conformer},
     tokenizer_support::load,
@@ -178,6 +182,32 @@ fn the_end_is_the_token_that_is_named() {
     let shown = [&[] as &[&str], &["--eos", "<|endoftext|>"], &["--eos", "none"], &["--eos", "<end>"]]
         .map(|eos| tplc(here.path(), &[&audit[..], eos].concat()));
     golden::check("cli", "audit_eos", shown.join("\n"));
+}
+
+/// As with `| head`: who reads no more wants no more judged, and hears of no failure.
+#[test]
+fn a_reader_that_goes_away_ends_the_audit() {
+    let here = folder();
+    let args = ["audit", "-t", "gpt-2", "--number-format", "trimmed1", "-", "--format", "jsonl"];
+    let mut child = program(here.path(), &args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    const CHUNKS: usize = 200;
+    let feed = move || {
+        let chunk = "{\"text\":\"[C]<0.5,0,0>\"}\n".repeat(1000);
+        (0..CHUNKS).take_while(|_| stdin.write_all(chunk.as_bytes()).is_ok()).count()
+    };
+    let fed = std::thread::spawn(feed);
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with('{'), "{line}");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
+    assert!(fed.join().unwrap() < CHUNKS, "it read to the end");
 }
 
 /// Generations as lines, judged against an artifact and against a format.

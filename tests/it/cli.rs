@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{cli_trace::write_traces, golden};
+use crate::{cli_trace::write_traces, corpus::gzip, golden};
 
 /// Runs `tplc` in `folder` and shows what came of it.
 pub(crate) fn tplc(folder: &Path, args: &[&str]) -> String {
@@ -92,6 +92,33 @@ fn bad_rows_are_told_counted_and_kept() {
     golden::check("cli", "bad_rows", shown);
 }
 
+/// What breaks off may lack any number of rows: it is told however much else is wrong, and however little is to be said.
+#[test]
+fn compressed_data_that_breaks_off_is_always_told() {
+    let here = folder();
+    let row = |i: usize| format!("[C]<{}.5,-0.{},{i}>=[O]<1.25,0,0>\n", i % 12, i * i % 977);
+    let bad = "[C]<0,0\n".repeat(12);
+    let packed = gzip((bad.clone() + &(0..400).map(row).collect::<String>()).as_bytes());
+    fs::write(here.path().join("cut.txt.gz"), &packed[..packed.len() / 2]).unwrap();
+    fs::write(here.path().join("bad.txt"), bad + &row(1)).unwrap();
+    let cut = |args: &[&str]| {
+        let (code, _, stderr) = run(here.path(), &[args, &["-c", "cut.txt.gz"]].concat(), "");
+        assert_eq!(code, 1, "{args:?}");
+        assert_eq!(stderr.matches("the compressed data breaks off here").count(), 1, "{args:?}: {stderr}");
+        stderr
+    };
+    let told = cut(&["analyze", "-t", "gpt-2"]);
+    assert!(told.lines().count() == 13 && told.contains("\n… and 2 more\n"), "{told}");
+    assert_eq!(cut(&["analyze", "-t", "gpt-2", "--quiet"]).lines().count(), 1);
+    cut(&["build", "-t", "gpt-2", "--certificate", "none", "-o", "cut.tplc", "-q"]);
+    assert!(here.path().join("cut.tplc").exists());
+
+    let whole = run(here.path(), &["analyze", "-t", "gpt-2", "-c", "bad.txt"], "");
+    assert_eq!(whole.0, 0);
+    let end = "… and 2 more\n12 of 13 rows skipped; keep them with --rejects FILE\n";
+    assert!(whole.2.lines().count() == 12 && whole.2.ends_with(end), "{}", whole.2);
+}
+
 /// A record with several faults is kept once and counted not at all, so that mending what was kept loses and doubles
 /// nothing.
 #[test]
@@ -152,6 +179,7 @@ fn what_cannot_run_says_why_and_exits_2() {
         &["analyze", "--placeholder", "0,0"],
         &["analyze", "--placeholder", "0,0,1e5"],
         &["analyze", "--batch", "0"],
+        &["export", "a.tplc", "-o", "a.npz", "--placeholder=hello"],
         &["analyze", "--pass-ms", "inf"],
         &["analyze", "--sampling-ms", "nan"],
         &["analyze", "--memory-ms=-1"],
@@ -255,6 +283,12 @@ fn parts_merge_to_the_bytes_of_the_whole() {
         let read = |name: &str| fs::read(here.path().join(name)).unwrap();
         assert!(read("sum.json") == read("all.json"));
     }
+    fs::copy(here.path().join("a.json"), here.path().join("copy.json")).unwrap();
+    let (code, _, stderr) = run(here.path(), &["merge", "a.json", "b.json", "copy.json"], "");
+    assert_eq!(
+        (code, stderr.as_str()),
+        (0, "copy.json has the same bytes as a.json: if it is a copy, its rows count twice\n")
+    );
     let other = ["analyze", "-t", "qwen", "-c", "a.txt", "--partial", "other.json"];
     assert_eq!(run(here.path(), &other, "").0, 0);
     golden::check("cli", "merge_other", tplc(here.path(), &["merge", "a.json", "other.json"]));
@@ -281,7 +315,7 @@ fn an_empty_shard_changes_no_byte() {
         let read = |name: &str| fs::read(here.path().join(name)).unwrap();
         assert!(read("sum.json") == read("whole.json"));
     }
-    let merged = run(here.path(), &["merge", "empty.json", "empty.json"], "");
+    let merged = run(here.path(), &["merge", "empty.json", "empty.json", "--output", "sum.json"], "");
     assert_eq!((merged.0, merged.2), (code, stderr));
     let args = ["analyze", "-t", "gpt-2", "-c", "empty.txt", "--quiet"];
     assert_eq!(run(here.path(), &args, "").2, "");
@@ -312,15 +346,24 @@ fn nothing_counted_passes_no_limit() {
     fs::write(here.path().join("bad.txt"), "[C]<0,0\n").unwrap();
     let mut shown = String::new();
     for args in [
-        &["analyze", "-c", "empty.txt", "--partial", "empty.json"] as &[&str],
+        &["analyze", "-c", "empty.txt"] as &[&str],
+        &["analyze", "-c", "empty.txt", "--partial", "empty.json"],
         &["analyze", "-c", "empty.txt", "--max-under", "1"],
         &["analyze", "-c", "bad.txt", "--partial", "bad.json"],
         &["analyze", "-c", "bad.txt", "--max-over", "1"],
         &["analyze", "-c", "bad.txt", "-c", "empty.txt", "--quiet"],
         &["merge", "empty.json", "--max-over", "0.5"],
         &["merge", "empty.json", "bad.json"],
+        &["merge", "empty.json"],
+        &["build", "-t", "gpt-2", "-c", "empty.txt", "-o", "x.tplc"],
+        &["build", "-t", "gpt-2", "-c", "bad.txt", "-o", "x.tplc"],
+        &["build", "-t", "gpt-2", "-c", "bad.txt", "-o", "x.tplc", "--quiet"],
+        &["build", "-t", "gpt-2", "-c", "empty.txt", "-o", "y.tplc", "--shard", "1/2"],
+        &["build", "-t", "gpt-2", "-c", "bad.txt", "-o", "y.tplc", "--shard", "1/2"],
     ] {
-        let (code, _, stderr) = run(here.path(), args, "");
+        let (code, stdout, stderr) = run(here.path(), args, "");
+        let wrote = here.path().join("y.tplc").exists();
+        assert_eq!(stdout.is_empty(), !wrote, "{args:?}: {stdout}");
         shown += &format!("$ tplc {}\n[{code}]\n{stderr}\n", args.join(" "));
     }
     golden::check("cli", "nothing_counted", shown);

@@ -27,12 +27,14 @@ fn build_check_and_inspect() {
         &["check", "g2.tplc", "--tokenizer", "qwen", "--exhaustive"],
         &["check", "g2.tplc", "--tokenizer", "llama"],
         &["check", "g2.tplc", "--format", "json"],
+        &["check", "g2.tplc", "--integrity"],
         &["inspect", "g2.tplc"],
         &["inspect", "g2.tplc", "--show", "automaton"],
         &["inspect", "g2.tplc", "--show", "alphabet"],
         &["inspect", "g2.tplc", "--show", "dot"],
         &["inspect", "g2.tplc", "--smiles", "CC=O"],
         &["inspect", "g2.tplc", "--smiles", "[U]"],
+        &["inspect", "g2.tplc", "--smiles", "C1CC"],
         &["inspect", "g2.tplc", "--molecule", "0", "--format", "json"],
         &["inspect", "g2.tplc", "--molecule", "1000"],
         &["check", "nothing.tplc"],
@@ -44,6 +46,7 @@ fn build_check_and_inspect() {
     bytes[middle] ^= 1;
     fs::write(here.path().join("damaged.tplc"), bytes).unwrap();
     shown.push(tplc(here.path(), &["check", "damaged.tplc"]));
+    shown.push(tplc(here.path(), &["check", "damaged.tplc", "--integrity"]));
     shown.push(tplc(here.path(), &["inspect", "damaged.tplc"]));
     golden::check("cli", "build_check_inspect", shown.join("\n"));
 }
@@ -169,6 +172,7 @@ fn own_files_are_not_replaced() {
             &build(&["--corpus", "reference:g2", "--shard", "900/1000", "--output", "none.tplc"]),
         ),
         tplc(here.path(), &["check", "none.tplc", "--exhaustive"]),
+        tplc(here.path(), &["merge", "one.tplc", "one.tplc", "none.tplc", "none.tplc", "-o", "x.tplc"]),
     ];
     assert_eq!(fs::read_to_string(here.path().join("tags.ron")).unwrap(), "(prompt: None, completion: None)");
     golden::check("cli", "own_files", shown.join("\n"));

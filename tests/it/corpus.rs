@@ -194,6 +194,34 @@ fn v3000_reads_as_v2000() {
     }
 }
 
+/// A field that was named is meant: the graph stands in where it was named too, or nothing was.
+#[test]
+fn a_named_data_field_must_be_there() {
+    let record =
+        V2000_ACETALDEHYDE.replace("@SMILES", "C(C)=O").replace("$$$$", "> <MY_ID>\n7\n\n> <EMPTY>\n\n$$$$");
+    let read = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let options = CorpusOptions { smiles: SmilesSource::of_fields(&names), ..CorpusOptions::default() };
+        rows_with("a.sdf", record.as_bytes(), &options).remove(0)
+    };
+    let smiles = |names: &[&str]| match read(names).unwrap() {
+        Row::Molecule(molecule) => molecule.smiles,
+        Row::Enriched(_) => panic!(),
+    };
+    let given = smiles(&["smiles"]);
+    assert_eq!(given, "C(C)=O");
+    for names in [&["NO", "smiles"][..], &["smiles", "NO"], &["graph", "smiles"], &[]] {
+        assert_eq!(smiles(names), given, "{names:?}");
+    }
+    let graph = smiles(&["graph"]);
+    assert_ne!(graph, given);
+    assert_eq!(smiles(&["NO", "graph"]), graph);
+    assert_eq!(
+        read(&["NO", "EMPTY"]).unwrap_err().to_string(),
+        "a.sdf:1: no data field NO or EMPTY with a SMILES; the record has smiles, MY_ID, EMPTY"
+    );
+}
+
 /// SMILES from the graph: elements and distances of bonded atoms show that every coordinate is on its own atom.
 #[test]
 fn a_graph_smiles_carries_the_coordinates_of_its_atoms() {

@@ -22,6 +22,7 @@ mod golden;
 mod layers;
 mod llguidance;
 mod matcher;
+mod outputs;
 mod random_smiles;
 mod smiles;
 mod template;

@@ -25,6 +25,7 @@ use super::{
     output,
     progress::Bar,
     table::{Table, count, counted},
+    threads::threads,
 };
 use crate::{
     artifact::{Artifact, Header, Tables},
@@ -73,8 +74,8 @@ pub(super) struct ExportArgs {
     /// Added tokens to lay over it, RON or JSON; repeatable.
     #[arg(long, value_name = "FILE", help_heading = "Tokenizer")]
     added_tokens: Vec<PathBuf>,
-    /// Threads; 0 takes one for each core.
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = GENERAL)]
+    /// Threads, as many as there are cores at most; 0 takes one for each.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads, help_heading = GENERAL)]
     threads: usize,
     #[command(flatten)]
     pub(super) print: FormatArgs,
@@ -104,7 +105,7 @@ struct Counted<'e> {
 impl ExportArgs {
     pub(super) fn run(&self, global: &GlobalArgs) -> Result<ExitStatus> {
         let writer = writer(&self.output)?;
-        output::check_folder(&self.output)?;
+        output::check_writable(&self.output)?;
         let inputs = [&self.artifact].into_iter().chain(&self.adaptive).chain(&self.added_tokens);
         output::check_distinct(&[&self.output], inputs.map(PathBuf::as_path))?;
         let artifact = Artifact::open(&self.artifact)?;
