@@ -99,6 +99,25 @@ fn the_molecule_is_the_texts_own_or_the_expected() {
     assert_eq!(auditor.judge_ids(None, &ids).verdict, Verdict::Structure);
 }
 
+/// The `<` of a bond opens no hole, whether the molecule is told or not.
+#[test]
+fn bonds_are_no_holes() {
+    let tokenizer = load("qwen3");
+    let auditor = Auditor::new(&tokenizer, &auditor_options(&tokenizer, NumberFormat::fixed(4)));
+    let skeleton = Skeleton::new("Cl<-[Cu]", None).unwrap();
+    for (text, verdict, holes) in [
+        ("[Cl]<0.0000,0.0000,0.0000><-[Cu]<1.0000,0.0000,0.0000>", Verdict::Valid, 2),
+        ("[Cl]<0.0000,0.0000,0.0000><-[Cu]<1.0000,0.0000,0.00x0>", Verdict::Junk, 2),
+        ("[Cl]<0.0000,0.0000,0.0000>->[Cu]<1.0000,0.0000,0.0000>C", Verdict::Structure, 2),
+    ] {
+        let judgement = auditor.judge_text(None, text);
+        assert_eq!((judgement.verdict, judgement.holes), (verdict, holes), "{text}: {judgement:?}");
+        if verdict != Verdict::Structure {
+            assert_eq!(auditor.judge_text(Some(&skeleton), text), judgement);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
