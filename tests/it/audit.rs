@@ -9,14 +9,14 @@ use tplc::{
     matcher::Matcher,
     primitives::TokenId,
     template::{Oracle, TemplateOptions},
-    text::{NumberFormat, Skeleton, Tags},
+    text::{NumberFormat, Skeleton, TagPair, Tags},
     tokenizer::Tokenizer,
 };
 
 use crate::{
     cli::{folder, run, tplc},
     golden,
-    template::{Case, PEPTIDE, case, random_conformer},
+    template::{Case, PEPTIDE, artifact_of, case, random_conformer},
     tokenizer_support::load,
 };
 
@@ -115,6 +115,24 @@ fn bonds_are_no_holes() {
         if verdict != Verdict::Structure {
             assert_eq!(auditor.judge_text(Some(&skeleton), text), judgement);
         }
+    }
+}
+
+/// A prompt's tags may have the letter of the example molecule in them.
+#[test]
+fn any_prompt_is_left_out() {
+    let tokenizer = load("qwen3");
+    for (open, close) in [("[CHEM]", "[/CHEM]"), ("<CC>", "</CC>"), ("<C|", "|C>"), ("<smi>", "</smi>")] {
+        let pair = TagPair { open: open.to_owned(), close: close.to_owned() };
+        let tags = Tags { prompt: Some(pair), ..Tags::conformer() };
+        let options = TemplateOptions { tags, ..auditor_options(&tokenizer, NumberFormat::fixed(4)) };
+        let header = artifact_of(&tokenizer, &options, &["CC=O"]).tables().header.clone();
+        assert_eq!(TemplateOptions::of(&header), Ok(options));
+        let auditor = Auditor::new(&tokenizer, &TemplateOptions::of(&header).unwrap());
+        let number = "0.0000,0.0000,0.0000";
+        let completion = format!("[CONFORMER][C]<{number}>[C]<{number}>=[O]<{number}>[/CONFORMER]");
+        let judgement = auditor.judge_text(None, &format!("{open}CC=O{close}{completion}<|im_end|>"));
+        assert!(judgement.is_valid(), "{judgement:?}");
     }
 }
 
