@@ -124,7 +124,7 @@ fn render(answer: &Answer) -> String {
     let tokenizer = answer.tokenizer.as_deref().unwrap_or_default();
     let proven = match &answer.certificate {
         Some(proof) => format!(
-            "exact: {} numbers as x, y and z and {} literals tried against the tokenizer, {} paths counted",
+            "exact: {} numbers and {} literals tried against the tokenizer, {} paths counted",
             count(proof.numbers),
             count(proof.literals),
             count(proof.number_paths)
