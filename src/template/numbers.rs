@@ -1,5 +1,7 @@
 //! All numbers that a format writes, factored so that they can be tried one part at a time.
 
+use std::{collections::BTreeMap, ops::RangeInclusive};
+
 use super::TemplateError;
 use crate::text::{LeadingZeros, NumberFormat, Sign, TrailingZeros};
 
@@ -17,6 +19,20 @@ pub struct NumberLanguage {
     pub openings: Vec<Opening>,
     /// The sets of decimals.
     pub decimals: Vec<DecimalSet>,
+}
+
+/// The sets of decimals that are written already, by what they are written of: thousands of integer parts share few.
+type Written = BTreeMap<(Part, u32, u32), usize>;
+
+/// What of the decimals of a range stands in a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    /// All, and the end where there may be none.
+    All,
+    /// Those behind a point that opens the number.
+    BehindPoint,
+    /// None but the end.
+    End,
 }
 
 /// The numbers that begin with one text.
@@ -75,13 +91,14 @@ impl NumberLanguage {
             return Err(TemplateError::TooManyNumbers { format: *format, numbers, most: MOST_NUMBERS });
         }
         let mut language = Self { openings: Vec::new(), decimals: Vec::new() };
+        let mut written = Written::new();
         for (negative, whole) in signed() {
             let sign = match (negative, format.sign) {
                 (true, _) => "-",
                 (false, Sign::Always) => "+",
                 (false, Sign::Minus) => "",
             };
-            language.add(format, sign, negative, whole);
+            language.add(&mut written, format, sign, negative, whole);
         }
         if language.openings.is_empty() {
             return Err(TemplateError::NoNumber { format: *format });
@@ -91,31 +108,51 @@ impl NumberLanguage {
     }
 
     /// Adds the numbers with this sign and integer part.
-    fn add(&mut self, format: &NumberFormat, sign: &str, negative: bool, whole: u32) {
+    fn add(&mut self, written: &mut Written, format: &NumberFormat, sign: &str, negative: bool, whole: u32) {
         let Some(fractions) = fractions(format, negative, whole) else { return };
-        let mut all = decimals(format, fractions);
-        if whole == 0 && format.leading_zeros == LeadingZeros::None && format.decimals > 0 {
-            let digits = std::mem::take(&mut all.digits);
-            if !digits.is_empty() {
-                let behind_point = self.set(DecimalSet { digits, may_end: false });
-                self.start(format!("{sign}."), Start { integer: String::new(), decimals: behind_point });
-            }
+        let mut set = |part| self.set(written, format, part, fractions.clone());
+        let pointed = whole == 0 && format.leading_zeros == LeadingZeros::None && format.decimals > 0;
+        let behind_point = pointed.then(|| set(Part::BehindPoint)).flatten();
+        let whole_part = set(if pointed { Part::End } else { Part::All });
+        if let Some(decimals) = behind_point {
+            self.start(format!("{sign}."), Start { integer: String::new(), decimals });
         }
-        if !all.digits.is_empty() || all.may_end {
+        if let Some(decimals) = whole_part {
             let width = match format.leading_zeros {
                 LeadingZeros::Pad => usize::from(format.integer_digits),
                 LeadingZeros::One | LeadingZeros::None => 1,
             };
-            let decimals = self.set(all);
             self.start(sign.to_owned(), Start { integer: format!("{whole:0width$}"), decimals });
         }
     }
 
-    fn set(&mut self, set: DecimalSet) -> usize {
-        self.decimals.iter().position(|known| *known == set).unwrap_or_else(|| {
+    /// The set with a part of the decimals of these fractions; none if it is empty.
+    fn set(
+        &mut self,
+        written: &mut Written,
+        format: &NumberFormat,
+        part: Part,
+        fractions: RangeInclusive<u32>,
+    ) -> Option<usize> {
+        let key = (part, *fractions.start(), *fractions.end());
+        if let Some(&known) = written.get(&key) {
+            return Some(known);
+        }
+        let mut set = decimals(format, fractions);
+        match part {
+            Part::All => {}
+            Part::BehindPoint => set.may_end = false,
+            Part::End => set.digits.clear(),
+        }
+        if set.count() == 0 {
+            return None;
+        }
+        let index = self.decimals.iter().position(|known| *known == set).unwrap_or_else(|| {
             self.decimals.push(set);
             self.decimals.len() - 1
-        })
+        });
+        written.insert(key, index);
+        Some(index)
     }
 
     fn start(&mut self, opening: String, start: Start) {
@@ -197,7 +234,7 @@ impl Numbers<'_> {
 
 /// The fractions, in units of the last decimal, that may stand behind an integer part: those that keep the number in
 /// range, zero left out where the number would be minus zero, which is never written.
-fn fractions(format: &NumberFormat, negative: bool, whole: u32) -> Option<std::ops::RangeInclusive<u32>> {
+fn fractions(format: &NumberFormat, negative: bool, whole: u32) -> Option<RangeInclusive<u32>> {
     let units = 10i64.pow(u32::from(format.decimals));
     let from = i64::from(whole) * units;
     let (mut first, mut last) = (from + i64::from(negative && whole == 0), from + units - 1);
@@ -214,7 +251,7 @@ fn fractions(format: &NumberFormat, negative: bool, whole: u32) -> Option<std::o
 }
 
 /// How these fractions are written.
-fn decimals(format: &NumberFormat, fractions: std::ops::RangeInclusive<u32>) -> DecimalSet {
+fn decimals(format: &NumberFormat, fractions: RangeInclusive<u32>) -> DecimalSet {
     let width = usize::from(format.decimals);
     let strip = format.trailing_zeros == TrailingZeros::Strip;
     let may_end = fractions.contains(&0) && (strip || width == 0);
@@ -284,5 +321,19 @@ mod tests {
         }
         let refused = language("trimmed6").unwrap_err().to_string();
         assert!(refused.contains("writes 199999999 numbers"), "{refused}");
+    }
+
+    /// Thousands of integer parts share the few sets of decimals there are.
+    #[test]
+    fn sets_of_decimals_are_few() {
+        for (format, sets) in [
+            ("fixed4", 2),
+            ("trimmed4", 2),
+            ("(leading_zeros: none, decimals: 2)", 2),
+            ("(decimals: 2, range: (-12.345, 3))", 4),
+        ] {
+            let language = NumberLanguage::new(&format.parse().unwrap()).unwrap();
+            assert_eq!(language.decimals.len(), sets, "{format}");
+        }
     }
 }
