@@ -6,7 +6,7 @@ use tplc::{
     artifact::Tokenization,
     corpus::InputCounts,
     matcher::Matcher,
-    template::{CertificateError, Collector, Compiler, Oracle, TemplateOptions, certify},
+    template::{Collector, Compiler, Oracle, TemplateOptions, certify},
     text::{NumberFormat, Skeleton, Tags},
     tokenizer::{Tokenizer, TokenizerSource, embedded},
 };
@@ -154,12 +154,11 @@ fn certified(tokenizer: &Tokenizer) -> Result<u64, String> {
     let options = options(NumberFormat::fixed(0), &Tags::none(), tokenizer);
     let mut molecules = Collector::default();
     molecules.add(&Skeleton::new("CCNC", None).unwrap());
-    let proven = Compiler::new(tokenizer, &options)
-        .map_err(CertificateError::from)
-        .and_then(|compiler| molecules.prove(&compiler, InputCounts::default(), Some(&|_| {})));
-    match proven {
+    let told = |fault: &dyn std::error::Error| fault.to_string().replace(tokenizer.name(), "NAME");
+    let compiler = Compiler::new(tokenizer, &options).map_err(|fault| told(&fault))?;
+    match molecules.prove(&compiler, InputCounts::default(), Some(&|_| {})) {
         Ok((_, manifest)) => Ok(manifest.certificate.unwrap().numbers),
-        Err(fault) => Err(fault.to_string().replace(tokenizer.name(), "NAME")),
+        Err(fault) => Err(told(&fault)),
     }
 }
 
