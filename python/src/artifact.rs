@@ -245,7 +245,7 @@ impl Artifact {
         same_tokenizer(self.opened.tables(), &tokenizer.0).or_raise()
     }
 
-    /// Tries every number of the format in every place and every literal against the tokenizer; returns what was tried.
+    /// Tries every number of the format and every literal against the tokenizer; returns what was tried.
     #[pyo3(signature = (tokenizer, threads=Threads::default()), text_signature = "($self, tokenizer, threads=0)")]
     fn certify<'py>(
         &self,

@@ -352,7 +352,7 @@ class Artifact:
         """Raises `WrongTokenizerError` if it was built for another tokenizer."""
 
     def certify(self, tokenizer: _TokenizerLike, threads: int = 0) -> dict[str, Any]:
-        """Tries every number of the format in every place and every literal against the tokenizer; returns what was tried.
+        """Tries every number of the format and every literal against the tokenizer; returns what was tried.
         Raises `CertificateError` with the first text that does not hold. Seconds to a minute."""
 
     def manifest(self) -> dict[str, Any]:

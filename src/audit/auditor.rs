@@ -143,7 +143,7 @@ impl<'t> Auditor<'t> {
                 self.align(skeleton, generation, &mut judgement);
             }
             (None, Some(Err(fault))) => {
-                for hole in holes_of(&generation.plain) {
+                for hole in holes_of(generation) {
                     self.judge_hole(hole, generation, &mut judgement);
                 }
                 judgement.break_off(fault.clone());
@@ -161,7 +161,7 @@ impl<'t> Auditor<'t> {
         let bytes = &generation.bytes;
         let mut filled = Vec::new();
         let mut copied = 0;
-        for hole in holes_of(&generation.plain) {
+        for hole in holes_of(generation) {
             filled.extend(&bytes[copied..hole.start]);
             filled.extend(b"0,0,0");
             copied = hole.end;
@@ -276,13 +276,16 @@ impl Judgement {
     }
 }
 
-/// What stands between `<` and the next `>`.
-fn holes_of(bytes: &[u8]) -> Vec<Range<usize>> {
+/// What stands between the `<` behind an atom and the next `>`. The `<` of a bond (`><-[Cu]`) stands behind a hole.
+fn holes_of(generation: &Generation) -> Vec<Range<usize>> {
+    let Generation { bytes, plain, .. } = generation;
+    let opens =
+        |at: &usize| plain[*at] == b'<' && at.checked_sub(1).is_some_and(|before| bytes[before] == b']');
     let mut holes = Vec::new();
     let mut at = 0;
-    while let Some(open) = bytes[at..].iter().position(|&byte| byte == b'<') {
-        let start = at + open + 1;
-        let Some(length) = bytes[start..].iter().position(|&byte| byte == b'>') else { break };
+    while let Some(open) = (at..plain.len()).find(opens) {
+        let start = open + 1;
+        let Some(length) = plain[start..].iter().position(|&byte| byte == b'>') else { break };
         holes.push(start..start + length);
         at = start + length;
     }

@@ -151,7 +151,7 @@ fn render(answer: &Answer) -> String {
     };
     let proven = match &answer.certificate {
         Some(proof) => format!(
-            "exact: {} numbers as x, y and z and {} literals tried against the tokenizer, {} paths counted",
+            "exact: {} numbers and {} literals tried against the tokenizer, {} paths counted",
             count(proof.numbers),
             count(proof.literals),
             count(proof.number_paths)

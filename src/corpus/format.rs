@@ -78,7 +78,7 @@ impl CorpusFormat {
             Self::Sdf
         } else if !first_line.is_empty() && first_line.iter().all(u8::is_ascii_digit) {
             Self::Xyz
-        } else if !first_line.is_empty() && !contains("<") {
+        } else if !first_line.is_empty() && !has_hole(head) {
             Self::Smiles
         } else {
             Self::Enriched
@@ -101,6 +101,15 @@ impl FromStr for CorpusFormat {
             .find(|format| format.name() == name)
             .ok_or_else(|| CorpusError::UnknownFormat { name: name.to_owned() })
     }
+}
+
+/// Whether a text has a hole: a `<` that is not the one of a bond, `Cl<-[Cu]`. Behind the sign of a number stand no atom and
+/// no ring label.
+pub(super) fn has_hole(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'<', text).any(|at| match &text[at + 1..] {
+        [b'-', behind, ..] => !(behind.is_ascii_alphabetic() || b"[*%".contains(behind)),
+        behind => !behind.is_empty(),
+    })
 }
 
 /// How the bytes of a file are compressed.
@@ -163,12 +172,24 @@ mod tests {
             (" 12 \ncomment", CorpusFormat::Xyz),
             ("[C]<0,0,0>", CorpusFormat::Enriched),
             ("[CONFORMER][C]<0,0,0>[/CONFORMER]\n", CorpusFormat::Enriched),
+            ("Cl<-[Cu]\n", CorpusFormat::Smiles),
             ("", CorpusFormat::Enriched),
         ] {
             assert_eq!(CorpusFormat::sniff(head.as_bytes()), format, "{head}");
         }
         for format in CorpusFormat::ALL {
             assert_eq!(format.name().parse::<CorpusFormat>().unwrap(), format);
+        }
+    }
+
+    #[test]
+    fn bonds_are_no_holes() {
+        for smiles in ["CCO", "Cl<-[Cu]", "[Cu]<-[NH3]", "[Cu]<-N", "[Cu]<-%10", "N->[Cu]", "C<", ""] {
+            assert!(!has_hole(smiles.as_bytes()), "{smiles}");
+        }
+        for enriched in ["[C]<0,0,0>", "[C]<-.5,0,0>", "[C]<>", "C<1", "[Cl]<0,0,0><-[Cu]<1,0,0>", "[C]<+1,a"]
+        {
+            assert!(has_hole(enriched.as_bytes()), "{enriched}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CorpusFormat, CorpusOptions, Molecule, RowError, RowFault, jsonl, sdf, xyz};
+use super::{CorpusFormat, CorpusOptions, Molecule, RowError, RowFault, format::has_hole, jsonl, sdf, xyz};
 
 /// One row of a corpus.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ impl Record {
 
 /// A SMILES and maybe a name; or enriched text, which such lists hold too.
 fn smiles_row(line: &str, conformers: bool) -> Result<Row, RowFault> {
-    if line.contains('<') {
+    if has_hole(line.as_bytes()) {
         return Ok(Row::Enriched(EnrichedRow { texts: vec![line.to_owned()], ..EnrichedRow::default() }));
     }
     if conformers {

@@ -48,6 +48,15 @@ pub fn eos_token(tokenizer: &Tokenizer, text: &str) -> Result<Option<TokenId>, T
 /// The molecule of the example prompt.
 const PROMPT: char = 'C';
 
+/// The tags of an example prompt. They may have the molecule's letter in them, so it is where a closing tag follows its
+/// opening one (`[CHEM]C[/CHEM]`), or else nearest to the middle.
+fn around_molecule(prompt: &str) -> Option<(&str, &str)> {
+    let cuts =
+        || prompt.match_indices(PROMPT).map(|(at, molecule)| (&prompt[..at], &prompt[at + molecule.len()..]));
+    let closes = |(open, close): &(&str, &str)| close.contains('/') && close.replacen('/', "", 1) == *open;
+    cuts().find(closes).or_else(|| cuts().min_by_key(|(open, close)| open.len().abs_diff(close.len())))
+}
+
 impl TemplateOptions {
     /// The options that tables were compiled with.
     ///
@@ -58,8 +67,7 @@ impl TemplateOptions {
         let Header { open, close, .. } = header;
         let tagged = !open.is_empty() || !close.is_empty();
         let tags = Tags {
-            // Where the opening tag has the letter as well, this cuts elsewhere, and the prompt is the same.
-            prompt: header.prompt.split_once(PROMPT).map(|(open, close)| pair(open, close)),
+            prompt: around_molecule(&header.prompt).map(|(open, close)| pair(open, close)),
             completion: tagged.then(|| pair(open, close)),
         };
         let format = header.number_format.parse()?;

@@ -86,6 +86,19 @@ pub enum TemplateError {
         /// The most there can be.
         most: u8,
     },
+    /// The format writes too many numbers to try them all.
+    #[error(
+        "number format {format} writes {numbers} numbers, and templates are proven for {most} at most: take fewer digits, \
+         or a range"
+    )]
+    TooManyNumbers {
+        /// The format.
+        format: NumberFormat,
+        /// How many it writes.
+        numbers: u64,
+        /// The most there can be.
+        most: u64,
+    },
     /// One token leads to two states: the text can be read in two ways.
     #[error("token {token} can be read in two ways in this number format: no exact template can be built")]
     Ambiguous {

@@ -51,10 +51,16 @@ const EXAMPLE: [i64; 3] = [-1_250_000_000, 500_000_000, 10_000_000_000];
 /// The three numbers that example texts have in every hole. One that the format does not write is any that it does.
 ///
 /// # Errors
-/// [`TemplateError::TooManyDigits`] if the format is too wide for templates.
+/// Those of [`NumberLanguage::new`], if the format does not write one of them.
 pub fn example_numbers(format: &NumberFormat) -> Result<[String; 3], TemplateError> {
-    let any = NumberLanguage::new(format)?.texts().next().unwrap_or_default();
-    Ok(EXAMPLE.map(|nanos| format.render(Coordinate::from_nanos(nanos)).unwrap_or_else(|_| any.clone())))
+    let render = |nanos| format.render(Coordinate::from_nanos(nanos)).ok();
+    let rendered = EXAMPLE.map(render);
+    // All numbers are asked for only where one is missing.
+    let any = match rendered.contains(&None) {
+        true => NumberLanguage::new(format)?.texts().next().unwrap_or_default(),
+        false => String::new(),
+    };
+    Ok(rendered.map(|number| number.unwrap_or_else(|| any.clone())))
 }
 
 /// Templates as text for a snapshot test: what a person can review, and what changes when the tokenizer, the number format

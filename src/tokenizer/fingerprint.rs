@@ -42,6 +42,11 @@ impl ModelContent {
         }
         Self { flags: model, vocabulary: Vec::new(), merges: Vec::new() }
     }
+
+    /// The model's settings.
+    pub(super) fn into_flags(self) -> Value {
+        self.flags
+    }
 }
 
 /// Hashes all that ids and spans depend on. The version in the label changes with the definition.

@@ -303,6 +303,11 @@ impl HfTokenizer {
         serde_json::to_value(self.pipeline.get_decoder()).unwrap_or_default()
     }
 
+    /// What stands between a text and its ids: normalizer, pre-tokenizer and the model's flags.
+    pub(super) fn steps(&self) -> [Value; 3] {
+        [self.normalizer(), self.pre_tokenizer(), self.model_content().into_flags()]
+    }
+
     /// What the model's ids depend on.
     pub(super) fn model_content(&self) -> ModelContent {
         match &self.pipeline.get_model().inner {

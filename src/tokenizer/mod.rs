@@ -15,6 +15,7 @@
 //! whatever builds masks. Its [`fingerprint`](Tokenizer::fingerprint) names it by content.
 
 mod added;
+mod apart;
 mod assign;
 mod bpe;
 mod bpe_json;
@@ -29,12 +30,14 @@ mod pack;
 mod packed;
 mod runs;
 mod source;
+mod split_pattern;
 mod vocabulary;
 
 use std::fmt;
 use std::sync::OnceLock;
 
 pub use added::{AddedToken, AddedTokens};
+pub(crate) use apart::Borders;
 pub use embedded::{EmbeddedTokenizer, TokenizerEntry, embedded};
 pub use error::TokenizerError;
 pub use hub::HubConfig;

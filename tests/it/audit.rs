@@ -13,14 +13,14 @@ use tplc::{
     matcher::Matcher,
     primitives::TokenId,
     template::{Oracle, TemplateOptions},
-    text::{NumberFormat, Skeleton, Tags},
+    text::{NumberFormat, Skeleton, TagPair, Tags},
     tokenizer::Tokenizer,
 };
 
 use crate::{
     cli::{folder, program, run, tplc},
     golden,
-    template::{Case, PEPTIDE, case, random_conformer},
+    template::{Case, PEPTIDE, artifact_of, case, random_conformer},
     tokenizer_support::load,
 };
 
@@ -117,6 +117,43 @@ fn the_molecule_is_the_texts_own_or_the_expected() {
     assert!(judgement.is_valid() && judgement.tokens == tokens, "{judgement:?}");
     ids.push(TokenId(7));
     assert_eq!(auditor.judge_ids(None, &ids).verdict, Verdict::Structure);
+}
+
+/// The `<` of a bond opens no hole, whether the molecule is told or not.
+#[test]
+fn bonds_are_no_holes() {
+    let tokenizer = load("qwen3");
+    let auditor = Auditor::new(&tokenizer, &auditor_options(&tokenizer, NumberFormat::fixed(4)));
+    let skeleton = Skeleton::new("Cl<-[Cu]", None).unwrap();
+    for (text, verdict, holes) in [
+        ("[Cl]<0.0000,0.0000,0.0000><-[Cu]<1.0000,0.0000,0.0000>", Verdict::Valid, 2),
+        ("[Cl]<0.0000,0.0000,0.0000><-[Cu]<1.0000,0.0000,0.00x0>", Verdict::Junk, 2),
+        ("[Cl]<0.0000,0.0000,0.0000>->[Cu]<1.0000,0.0000,0.0000>C", Verdict::Structure, 2),
+    ] {
+        let judgement = auditor.judge_text(None, text);
+        assert_eq!((judgement.verdict, judgement.holes), (verdict, holes), "{text}: {judgement:?}");
+        if verdict != Verdict::Structure {
+            assert_eq!(auditor.judge_text(Some(&skeleton), text), judgement);
+        }
+    }
+}
+
+/// A prompt's tags may have the letter of the example molecule in them.
+#[test]
+fn any_prompt_is_left_out() {
+    let tokenizer = load("qwen3");
+    for (open, close) in [("[CHEM]", "[/CHEM]"), ("<CC>", "</CC>"), ("<C|", "|C>"), ("<smi>", "</smi>")] {
+        let pair = TagPair { open: open.to_owned(), close: close.to_owned() };
+        let tags = Tags { prompt: Some(pair), ..Tags::conformer() };
+        let options = TemplateOptions { tags, ..auditor_options(&tokenizer, NumberFormat::fixed(4)) };
+        let header = artifact_of(&tokenizer, &options, &["CC=O"]).tables().header.clone();
+        assert_eq!(TemplateOptions::of(&header), Ok(options));
+        let auditor = Auditor::new(&tokenizer, &TemplateOptions::of(&header).unwrap());
+        let number = "0.0000,0.0000,0.0000";
+        let completion = format!("[CONFORMER][C]<{number}>[C]<{number}>=[O]<{number}>[/CONFORMER]");
+        let judgement = auditor.judge_text(None, &format!("{open}CC=O{close}{completion}<|im_end|>"));
+        assert!(judgement.is_valid(), "{judgement:?}");
+    }
 }
 
 proptest! {

@@ -1,12 +1,14 @@
 //! Certificates: every number and literal against the tokenizer, whole molecules at random, and tables that are wrong.
 
 use rayon::prelude::*;
+use serde_json::{Value, json};
 use tplc::{
     artifact::Tokenization,
+    corpus::InputCounts,
     matcher::Matcher,
-    template::{Compiler, Oracle, TemplateOptions, certify},
-    text::{NumberFormat, Tags},
-    tokenizer::{TokenizerSource, embedded},
+    template::{Collector, Compiler, Oracle, TemplateOptions, certify},
+    text::{NumberFormat, Skeleton, Tags},
+    tokenizer::{Tokenizer, TokenizerSource, embedded},
 };
 
 use crate::{
@@ -117,4 +119,96 @@ fn certificates_fail_where_tables_are_wrong() {
     };
     faults.extend(Compiler::new(&qwen, &nothing).err().map(|fault| fault.to_string()));
     golden::check("templates", "certificate_faults", faults.join("\n"));
+}
+
+/// A byte-pair tokenizer of single characters and of some pairs, with parts of its own.
+fn crafted(merges: &[(&str, &str)], parts: Value) -> Tokenizer {
+    let single = ('!'..='~').map(String::from).chain(["\u{2581}".to_owned()]);
+    let merged = merges.iter().map(|(left, right)| format!("{left}{right}"));
+    let tokens: Vec<String> = single.chain(merged).collect();
+    let mut vocabulary = serde_json::Map::new();
+    for (id, token) in tokens.iter().enumerate() {
+        vocabulary.insert(token.clone(), id.into());
+    }
+    let mut file = json!({
+        "version": "1.0",
+        "added_tokens": [],
+        "normalizer": null,
+        "pre_tokenizer": null,
+        "decoder": null,
+        "model": { "type": "BPE", "vocab": vocabulary, "merges": merges },
+    });
+    for (name, part) in parts.as_object().unwrap() {
+        match name.as_str() {
+            "ignore_merges" | "byte_fallback" => file["model"][name] = part.clone(),
+            _ => file[name] = part.clone(),
+        }
+    }
+    let json = tempfile::Builder::new().prefix("crafted").suffix(".json").tempfile().unwrap();
+    std::fs::write(json.path(), file.to_string()).unwrap();
+    json.path().to_str().unwrap().parse::<TokenizerSource>().unwrap().load(&[]).unwrap()
+}
+
+/// The numbers that a certificate of a crafted tokenizer tells of, or what is wrong.
+fn certified(tokenizer: &Tokenizer) -> Result<u64, String> {
+    let options = options(NumberFormat::fixed(0), &Tags::none(), tokenizer);
+    let mut molecules = Collector::default();
+    molecules.add(&Skeleton::new("CCNC", None).unwrap());
+    let told = |fault: &dyn std::error::Error| fault.to_string().replace(tokenizer.name(), "NAME");
+    let compiler = Compiler::new(tokenizer, &options).map_err(|fault| told(&fault))?;
+    match molecules.prove(&compiler, InputCounts::default(), Some(&|_| {})) {
+        Ok((_, manifest)) => Ok(manifest.certificate.unwrap().numbers),
+        Err(fault) => Err(told(&fault)),
+    }
+}
+
+const JOINING: [(&str, &str); 4] = [("]", "<"), ("N", "]<"), ("8", "8"), ("N]<", "88")];
+
+/// Not every text can be tried, so a tokenizer whose tokens depend on what stands together is refused with what it is that
+/// makes them, even where every literal and every number that was tried has the right tokens.
+#[test]
+fn tokenizers_that_may_join_what_is_not_tried_together_are_refused() {
+    let apart = &JOINING[..3];
+    let added = |content: &str| json!([{ "content": content, "special": false, "id": 200 }]);
+    let split = |pattern: &str| {
+        let pattern = json!({ "Regex": pattern });
+        json!({ "type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": false })
+    };
+    let mut faults = Vec::new();
+    for (merges, parts) in [
+        (&JOINING[..], json!({})),
+        (apart, json!({ "added_tokens": added("<-75,") })),
+        (&JOINING[..0], json!({ "pre_tokenizer": split(".{1,3}") })),
+        (apart, json!({ "pre_tokenizer": split(r"\d(?=\d)") })),
+        (&JOINING[..0], json!({ "pre_tokenizer": { "type": "FixedLength", "length": 5 } })),
+        (apart, json!({ "normalizer": { "type": "Lowercase" } })),
+        (apart, json!({ "normalizer": { "type": "Replace", "pattern": { "String": "x" }, "content": "y" } })),
+        (apart, json!({ "ignore_merges": true })),
+    ] {
+        faults.push(certified(&crafted(merges, parts)).unwrap_err());
+    }
+    golden::check("templates", "certificate_refusals", faults.join("\n"));
+}
+
+/// The same tokens and steps where they cannot meet a number, or where every border is cut before them.
+#[test]
+fn tokenizers_that_keep_apart_what_is_not_tried_together_are_certified() {
+    let apart = &JOINING[..3];
+    let digits = json!({ "type": "Digits", "individual_digits": false });
+    let fixed = json!({ "type": "FixedLength", "length": 5 });
+    let prepend = json!({ "type": "Prepend", "prepend": "\u{2581}" });
+    for (merges, parts) in [
+        (apart, json!({})),
+        (&JOINING[..], json!({ "pre_tokenizer": digits })),
+        (apart, json!({ "added_tokens": [{ "content": "<SPECIAL_7>", "special": true, "id": 200 }] })),
+        (apart, json!({ "pre_tokenizer": { "type": "Sequence", "pretokenizers": [digits, fixed] } })),
+        (apart, json!({ "pre_tokenizer": digits, "ignore_merges": true })),
+        (
+            &[("\u{2581}", "["), ("]", "<"), ("8", "8")][..],
+            json!({ "normalizer": prepend, "decoder": { "type": "ByteFallback" } }),
+        ),
+        (&[("x", "-"), ("x-", "1")][..], json!({})),
+    ] {
+        assert_eq!(certified(&crafted(merges, parts.clone())), Ok(199), "{parts}");
+    }
 }

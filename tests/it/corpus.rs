@@ -136,6 +136,20 @@ fn special_cases_are_read_as_written() {
     golden::check("corpus", "special_cases", text.join("\n"));
 }
 
+/// The `<` of a bond makes no hole: lists of SMILES with such bonds are read, told their format or not.
+#[test]
+fn bonds_do_not_make_enriched_text() {
+    let list = "Cl<-[Cu]\n[Cu]<-[NH3] copper, ammonia\n[NH3]->[Cu]\n";
+    let options = CorpusOptions { conformers: false, ..CorpusOptions::default() };
+    for name in ["a.smi", "a"] {
+        let read = molecules(rows_with(name, list.as_bytes(), &options));
+        let smiles: Vec<&str> = read.iter().map(|molecule| molecule.smiles.as_str()).collect();
+        assert_eq!(smiles, ["Cl<-[Cu]", "[Cu]<-[NH3]", "[NH3]->[Cu]"], "{name}");
+    }
+    let mixed = rows_with("a.smi", b"Cl<-[Cu]\n[Cl]<0,0,0><-[Cu]<1,0,0>\n", &options);
+    assert!(matches!(mixed[..], [Ok(Row::Molecule(_)), Ok(Row::Enriched(_))]), "{mixed:?}");
+}
+
 #[test]
 fn json_rows_come_in_every_accepted_form() {
     let fields = JsonFields { name: "id".into(), smiles: "canonical".into(), ..JsonFields::default() };

@@ -50,12 +50,13 @@ const LAYERS: [(&str, &[&str]); 13] = [
 ];
 
 /// Where each heavy dependency may be imported.
-const ONLY: [(&str, &[&str]); 14] = [
+const ONLY: [(&str, &[&str]); 15] = [
     ("use tokenizers::", &["tokenizer/hf.rs"]),
     ("hf_hub", &["tokenizer/hub.rs"]),
     ("parquet::", &["corpus/parquet.rs"]),
     ("chematic", &["corpus/"]),
     ("aho_corasick", &["text/tags.rs", "drift/processors.rs", "trace/patterns.rs"]),
+    ("regex_automata", &["tokenizer/split_pattern.rs"]),
     ("memmap2", &["artifact/read.rs"]),
     ("safetensors::", &["cli/export/tensors.rs", "decode/weights.rs"]),
     ("zip::", &["cli/export/npz.rs"]),

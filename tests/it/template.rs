@@ -249,6 +249,18 @@ fn unknown_literals_are_compiled_with_the_tokenizer() {
     }
 }
 
+/// Example texts need no list of all numbers, so a format that is too wide for templates has them too.
+#[test]
+fn examples_are_written_in_any_format() {
+    for (format, numbers) in [
+        ("fixed7", ["-1.2500000", "0.5000000", "10.0000000"]),
+        ("trimmed9", ["-1.25", "0.5", "10"]),
+        ("(integer_digits: 1, decimals: 1)", ["-1.2", "0.5", "0.0"]),
+    ] {
+        assert_eq!(example_numbers(&format.parse().unwrap()).unwrap(), numbers, "{format}");
+    }
+}
+
 /// Tokens over the edge of a number have no place where every spelling is accepted; bytes must have tokens.
 #[test]
 fn vocabularies_that_cannot_spell_are_refused() {
