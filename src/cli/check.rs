@@ -147,7 +147,10 @@ fn render(answer: &Answer) -> String {
     }
     let molecules = counted(answer.molecules.unwrap_or(0) as u64, "molecule");
     let Some(tokenizer) = &answer.tokenizer else {
-        return format!("{}: good\n  undamaged, {molecules}\n  compared with no tokenizer\n", answer.artifact);
+        return format!(
+            "{}: good\n  undamaged, {molecules}\n  compared with no tokenizer\n",
+            answer.artifact
+        );
     };
     let proven = match &answer.certificate {
         Some(proof) => format!(

@@ -8,8 +8,8 @@ use clap::Args;
 use super::{ExitStatus, GlobalArgs, output, progress::Bar};
 use crate::{
     corpus::{
-        Coordinate, Corpus, CorpusFormat, CorpusOptions, InputCounts, JsonFields, Progress, Rejected, RowFault,
-        SmilesSource,
+        Coordinate, Corpus, CorpusFormat, CorpusOptions, InputCounts, JsonFields, Progress, Rejected,
+        RowFault, SmilesSource,
     },
     drift::check_placeholder,
     text::{NumberFormat, Tags, TagsError},
