@@ -70,9 +70,7 @@ class TemplateLogitsProcessor(LogitsProcessor):
             raise ValueError(f"{len(sequences)} sequences: give those of the generate that this processor was used in")
         for row, ids in enumerate(sequences[:, self._rows.prompt :].tolist()):
             matcher = Matcher(self.templates[row * len(self.templates) // len(sequences)])
-            taken = matcher.validate(ids)
-            for id in ids[:taken]:
-                matcher.advance(id)
+            taken = matcher.take(ids)
             # Behind a whole text is padding, and first the end, where the template has none of its own.
             ends = matcher.is_finished and (self.artifact.eos is not None or ids[taken : taken + 1] == [self.eos_token_id])
             if taken < len(ids) and not ends:

@@ -247,10 +247,11 @@ fn pattern(step: &Value) -> Result<SplitPattern, String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn borders() -> Borders {
+    /// Those of coordinates.
+    pub(in crate::tokenizer) fn borders() -> Borders {
         let set = |bytes: &[u8]| bytes.iter().copied().collect();
         Borders { before_digit: set(b"<,.-"), behind_digit: set(b".,>"), within: set(b",.-") }
     }

@@ -161,11 +161,7 @@ impl<'p> Walk<'p> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn borders() -> Borders {
-        let set = |bytes: &[u8]| bytes.iter().copied().collect();
-        Borders { before_digit: set(b"<,.-"), behind_digit: set(b".,>"), within: set(b",.-") }
-    }
+    use crate::tokenizer::apart::tests::borders;
 
     #[test]
     fn matches_that_end_at_borders() {
