@@ -127,7 +127,7 @@ __device__ __forceinline__ u32 word(const uint4 &from, int at) {
 
 // Keys times queries, values times shares, sixteen cells a warp at a time. Loads are of 16 bytes, straight into the
 // operands: the order of what is summed over is free, so it is chosen to be that of the bytes.
-extern "C" __global__ void __launch_bounds__(WARPS * 32, 3)
+extern "C" __global__ void __launch_bounds__(WARPS * 32, BLOCKS_AT_ONCE)
     attention(Rows rows, const elem *queries, const elem *keys, const elem *values, elem *out, Part *parts,
               u32 *done) {
     Span span = span_of(rows);

@@ -74,8 +74,10 @@ struct Wide {
     u32 count;
 
     template <class F> __device__ void each(F f) const {
+#pragma unroll 4
         for (u32 first = threadIdx.x * VEC; first < count; first += blockDim.x * VEC) {
-            Vector values = *(const Vector *)(logits + first);
+            uint4 loaded = __ldg((const uint4 *)(logits + first));
+            Vector values = *(const Vector *)&loaded;
 #pragma unroll
             for (int i = 0; i < VEC; i++) {
                 u32 id = first + i;
@@ -102,7 +104,8 @@ struct Listed {
 };
 
 #define SMALL 1536 // candidates that fit in shared memory
-#define GROUPS 256
+#define GROUPS 256 // of candidates, whose largest ones bound the k-th largest of all
+#define FEW 64     // enough of them for a small k
 
 struct Shared {
     u64 ranks[SMALL], sorted[SMALL];
@@ -114,8 +117,10 @@ struct Shared {
     float threshold;
 };
 
-// The larger value, of equal ones the higher rank: over the block, in every thread.
-__device__ u64 best(double value, u64 rank, Shared &shared) {
+// The larger value, of equal ones the higher rank: over the block, in every thread. Called twice and small, for what a kernel
+// of one wave waits for is its own instructions.
+__device__ __noinline__ u64 best(double value, u64 rank, Shared &shared) {
+#pragma unroll 1
     for (int far = 16; far > 0; far /= 2) {
         double other = __shfl_xor_sync(EVERY, value, far);
         u64 other_rank = __shfl_xor_sync(EVERY, rank, far);
@@ -125,6 +130,7 @@ __device__ u64 best(double value, u64 rank, Shared &shared) {
     if (threadIdx.x % 32 == 0) shared.values[threadIdx.x / 32] = value, shared.keys[threadIdx.x / 32] = rank;
     __syncthreads();
     value = shared.values[0], rank = shared.keys[0];
+#pragma unroll 1
     for (int warp = 1; warp < blockDim.x / 32; warp++) {
         double other = shared.values[warp];
         u64 other_rank = shared.keys[warp];
@@ -189,14 +195,14 @@ __device__ u64 choose_among(const C &candidates, const Sampling &sampling, u64 k
         // At least top-k candidates are as large as the k-th largest of the largest ones of groups.
         float threshold = -INFINITE;
         if (top_k && top_k <= GROUPS) {
-            int width = blockDim.x / GROUPS;
+            int groups = top_k <= FEW / 2 ? FEW : GROUPS, width = blockDim.x / groups;
             for (int far = 1; far < width; far *= 2) group = fmaxf(group, __shfl_xor_sync(EVERY, group, far));
             if (threadIdx.x % width == 0) shared.group[threadIdx.x / width] = group;
             __syncthreads();
-            if (threadIdx.x < GROUPS) {
+            if (threadIdx.x < groups) {
                 float mine = shared.group[threadIdx.x];
                 u32 before = 0;
-                for (int other = 0; other < GROUPS; other++) {
+                for (int other = 0; other < groups; other++) {
                     float theirs = shared.group[other];
                     before += theirs > mine || (theirs == mine && other < threadIdx.x);
                 }

@@ -375,6 +375,13 @@ fn kernels_of(graph: &CudaGraph) -> Result<u64, DecodeError> {
     Ok(kernels)
 }
 
+/// How many multiprocessors it has.
+pub(super) fn multiprocessors(device: &CudaDevice) -> Result<usize, DecodeError> {
+    let count = sys::CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
+    let count = device.cuda_stream().context().attribute(count).map_err(failed("asking what it can do"))?;
+    Ok(count.unsigned_abs() as usize)
+}
+
 /// Uses the device from one stream alone, which saves an event a tensor.
 pub(in crate::decode) fn keep_to_one_stream(device: &CudaDevice) {
     // SAFETY: nothing of this program uses a second stream.

@@ -3,7 +3,7 @@
 use candle_core::{CudaDevice, DType, Device, Tensor};
 
 use super::{
-    driver::{Buffer, Driver, Kernel, Pointer, Product},
+    driver::{self, Buffer, Driver, Kernel, Pointer, Product},
     layout::{Guide, Rows, Sampling},
 };
 use crate::decode::{
@@ -28,6 +28,8 @@ pub(super) struct Trunk {
     pub(super) config: ModelConfig,
     pub(super) dtype: DType,
     pub(super) context: usize,
+    /// Cells that a block of `attention` takes at most.
+    part: usize,
     kernels: Kernels,
     layers: Vec<Layer>,
     embedding: Pointer,
@@ -113,7 +115,7 @@ pub(super) fn check(config: &ModelConfig) -> Result<(), DecodeError> {
     }
     // Without tensor cores, each warp of `attention` keeps the queries that share a head of keys in shared memory.
     let group = heads / kv_heads;
-    if group > 8 && WARPS * group * (head_dim + 2) * size_of::<f32>() > SHARED {
+    if group > 8 && warps(head_dim) * group * (head_dim + 2) * size_of::<f32>() > SHARED {
         return refuse(format!("{group} heads of {head_dim} numbers to one of keys and values"));
     }
     Ok(())
@@ -129,7 +131,8 @@ impl Trunk {
         room: usize,
     ) -> Result<Self, DecodeError> {
         let (device, dtype) = (weights.device().clone(), weights.dtype());
-        let driver = Driver::new(cuda(&device)?, SOURCE, &definitions(config, dtype))?;
+        let part = part(config, slots, context, driver::multiprocessors(cuda(&device)?)?);
+        let driver = Driver::new(cuda(&device)?, SOURCE, &definitions(config, dtype, part))?;
         let mut tensors = Tensors::take(config, &mut weights)?;
         if folds(dtype) {
             for layer in &mut tensors.layers {
@@ -156,7 +159,7 @@ impl Trunk {
             // Behind the token of each slot, and behind its draft.
             wanted: bytes(2 * slots * config.hidden)?,
             parts: driver.zeros(
-                MOST_PARTED * config.kv_heads * context.div_ceil(PART) * queries * (config.head_dim + 2),
+                MOST_PARTED * config.kv_heads * context.div_ceil(part) * queries * (config.head_dim + 2),
             )?,
             done: driver.zeros(MOST_PARTED * config.kv_heads)?,
         };
@@ -180,6 +183,7 @@ impl Trunk {
             config: config.clone(),
             dtype,
             context,
+            part,
             kernels,
             layers,
             work,
@@ -224,7 +228,7 @@ impl Trunk {
         let (stream, normed) = (work.stream.pointer(), work.normed.pointer());
         let (queries, attended) = (work.queries.pointer(), work.attended.pointer());
         let all_heads = heads + 2 * kv_heads;
-        let parts = if room <= MOST_PARTED { self.context.div_ceil(PART) } else { 1 };
+        let parts = if room <= MOST_PARTED { self.context.div_ceil(self.part) } else { 1 };
         let threads = (hidden / ALIGNED).next_multiple_of(32).min(1024);
         let embed = driver.launch(&kernels.embed).with(rows).with(self.embedding).with(stream);
         embed.over([room, 1], threads)?;
@@ -275,7 +279,7 @@ impl Trunk {
                 .with(attended)
                 .with(work.parts.pointer())
                 .with(work.done.pointer())
-                .over([room * kv_heads, parts], WARPS * 32)?;
+                .over([room * kv_heads, parts], warps(head_dim) * 32)?;
             let sizes = [hidden, heads * head_dim];
             driver.multiply(product("gemm_output", sizes, attended, layer.output, stream))?;
             if let Some(bias) = layer.output_bias {
@@ -333,15 +337,29 @@ impl Trunk {
 }
 
 const HEADS_A_BLOCK: usize = 8;
-const WARPS: usize = 4;
 /// What the tables of a block may take without being asked for.
 const SHARED: usize = 48 << 10;
-/// Cells that a block of `attention` takes at most, and the tokens of a pass up to which there are more blocks than one
-/// for a token's cells: more tokens fill the GPU as they are.
-const PART: usize = 256;
+/// The tokens of a pass up to which there may be more blocks of `attention` than one for a token's cells: more tokens fill the
+/// GPU as they are.
+const MOST_PARTED: usize = 320;
 /// What a tensor core takes.
 const QUERIES_AT_ONCE: usize = 8;
-const MOST_PARTED: usize = 320;
+/// Cells that a warp of `attention` takes at a time, there.
+const CELLS_A_WARP: usize = 16;
+/// Blocks of `attention` that a multiprocessor runs at the same time.
+const BLOCKS_AT_ONCE: usize = 2;
+
+/// Warps of a block of `attention`, each of which has a sum of all its queries in shared memory.
+fn warps(head_dim: usize) -> usize {
+    if head_dim > 128 { 4 } else { 8 }
+}
+
+/// Cells that a block of `attention` takes at most: so few that rows of the whole context fill the GPU. Parts of them are joined
+/// at the end, so there are no more than that needs.
+fn part(config: &ModelConfig, slots: usize, context: usize, multiprocessors: usize) -> usize {
+    let parts = (multiprocessors * BLOCKS_AT_ONCE / (slots * config.kv_heads)).max(1);
+    context.div_ceil(parts).next_multiple_of(warps(config.head_dim) * CELLS_A_WARP)
+}
 
 impl Layer {
     fn new(driver: &Driver, tensors: &LayerTensors, cells: usize) -> Result<Self, DecodeError> {
@@ -387,7 +405,7 @@ fn fold(norm: &Tensor, weight: &mut Tensor) -> Result<(), DecodeError> {
 }
 
 /// What the kernels must know of a model.
-fn definitions(config: &ModelConfig, dtype: DType) -> Vec<(&'static str, String)> {
+fn definitions(config: &ModelConfig, dtype: DType, part: usize) -> Vec<(&'static str, String)> {
     let kind = match dtype {
         DType::F16 => "F16",
         DType::BF16 => "BF16",
@@ -404,8 +422,9 @@ fn definitions(config: &ModelConfig, dtype: DType) -> Vec<(&'static str, String)
         ("QK_NORM", u32::from(config.family == Family::Qwen3).to_string()),
         ("QKV_BIAS", u32::from(config.qkv_bias).to_string()),
         ("FOLDED", u32::from(folds(dtype)).to_string()),
-        ("WARPS", WARPS.to_string()),
-        ("PART", PART.to_string()),
+        ("WARPS", warps(config.head_dim).to_string()),
+        ("BLOCKS_AT_ONCE", BLOCKS_AT_ONCE.to_string()),
+        ("PART", part.to_string()),
         ("QUERIES_AT_ONCE", QUERIES_AT_ONCE.to_string()),
         ("SIZE_OF_ROWS", size_of::<Rows>().to_string()),
         ("SIZE_OF_GUIDE", size_of::<Guide>().to_string()),
