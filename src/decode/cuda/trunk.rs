@@ -357,7 +357,7 @@ fn warps(head_dim: usize) -> usize {
 /// Cells that a block of `attention` takes at most: so few that rows of the whole context fill the GPU. Parts of them are joined
 /// at the end, so there are no more than that needs.
 fn part(config: &ModelConfig, slots: usize, context: usize, multiprocessors: usize) -> usize {
-    let parts = (multiprocessors * BLOCKS_AT_ONCE / (slots * config.kv_heads)).max(1);
+    let parts = (multiprocessors * BLOCKS_AT_ONCE / (slots * config.kv_heads).max(1)).max(1);
     context.div_ceil(parts).next_multiple_of(warps(config.head_dim) * CELLS_A_WARP)
 }
 
