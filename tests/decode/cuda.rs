@@ -224,6 +224,8 @@ fn cuda_chooses_among_a_whole_vocabulary() {
     let warm = Sampling { temperature: 1.0, ..Sampling::default() };
     let settings = [
         Sampling { top_p: 0.9, ..warm },
+        Sampling { top_k: 20, ..warm },
+        Sampling { top_k: 100, ..warm },
         Sampling { top_k: 300, ..warm },
         Sampling { top_k: 5000, top_p: 0.7, min_p: 0.01, ..warm },
         Sampling { min_p: 0.3, ..warm },

@@ -117,8 +117,8 @@ struct Shared {
     float threshold;
 };
 
-// The larger value, of equal ones the higher rank: over the block, in every thread. Called twice and small, for what a kernel
-// of one wave waits for is its own instructions.
+// The larger value, of equal ones the higher rank: over the block, in every thread. Neither inlined nor unrolled: a block that
+// runs once waits for its own code.
 __device__ __noinline__ u64 best(double value, u64 rank, Shared &shared) {
 #pragma unroll 1
     for (int far = 16; far > 0; far /= 2) {

@@ -28,7 +28,7 @@ pub(super) struct Trunk {
     pub(super) config: ModelConfig,
     pub(super) dtype: DType,
     pub(super) context: usize,
-    /// Cells that a block of `attention` takes at most.
+    /// Cells of a part of a row, which a block of `attention` takes.
     part: usize,
     kernels: Kernels,
     layers: Vec<Layer>,
@@ -113,9 +113,8 @@ pub(super) fn check(config: &ModelConfig) -> Result<(), DecodeError> {
     if !(ALIGNED..=256).contains(&head_dim) || !head_dim.is_power_of_two() {
         return refuse(format!("heads of {head_dim} numbers, only of {ALIGNED}, 16, 32, … 256"));
     }
-    // Without tensor cores, each warp of `attention` keeps the queries that share a head of keys in shared memory.
-    let group = heads / kv_heads;
-    if group > 8 && warps(head_dim) * group * (head_dim + 2) * size_of::<f32>() > SHARED {
+    if shared(config, warps(config)) > SHARED {
+        let group = heads / kv_heads;
         return refuse(format!("{group} heads of {head_dim} numbers to one of keys and values"));
     }
     Ok(())
@@ -146,8 +145,6 @@ impl Trunk {
         let layers = layers.collect::<Result<_, _>>()?;
         let bytes = |count: usize| driver.zeros::<u8>(count * dtype.size_in_bytes());
         let heads = config.heads * config.head_dim;
-        // The queries that a block of `attention` takes at most.
-        let queries = (config.heads / config.kv_heads).max(QUERIES_AT_ONCE);
         let work = Work {
             stream: bytes(room * config.hidden)?,
             normed: bytes(room * config.hidden)?,
@@ -159,7 +156,11 @@ impl Trunk {
             // Behind the token of each slot, and behind its draft.
             wanted: bytes(2 * slots * config.hidden)?,
             parts: driver.zeros(
-                MOST_PARTED * config.kv_heads * context.div_ceil(part) * queries * (config.head_dim + 2),
+                MOST_PARTED
+                    * config.kv_heads
+                    * context.div_ceil(part)
+                    * queries(config)
+                    * (config.head_dim + 2),
             )?,
             done: driver.zeros(MOST_PARTED * config.kv_heads)?,
         };
@@ -279,7 +280,7 @@ impl Trunk {
                 .with(attended)
                 .with(work.parts.pointer())
                 .with(work.done.pointer())
-                .over([room * kv_heads, parts], warps(head_dim) * 32)?;
+                .over([room * kv_heads, parts], warps(config) * 32)?;
             let sizes = [hidden, heads * head_dim];
             driver.multiply(product("gemm_output", sizes, attended, layer.output, stream))?;
             if let Some(bias) = layer.output_bias {
@@ -346,19 +347,29 @@ const MOST_PARTED: usize = 320;
 const QUERIES_AT_ONCE: usize = 8;
 /// Cells that a warp of `attention` takes at a time, there.
 const CELLS_A_WARP: usize = 16;
-/// Blocks of `attention` that a multiprocessor runs at the same time.
+/// Blocks of `attention` that a multiprocessor has room for at least, on tensor cores.
 const BLOCKS_AT_ONCE: usize = 2;
 
-/// Warps of a block of `attention`, each of which has a sum of all its queries in shared memory.
-fn warps(head_dim: usize) -> usize {
-    if head_dim > 128 { 4 } else { 8 }
+/// The queries that a block of `attention` takes at most.
+fn queries(config: &ModelConfig) -> usize {
+    (config.heads / config.kv_heads).max(QUERIES_AT_ONCE)
 }
 
-/// Cells that a block of `attention` takes at most: so few that rows of the whole context fill the GPU. Parts of them are joined
-/// at the end, so there are no more than that needs.
+/// Bytes of shared memory in which each warp of a block has what its queries come to.
+fn shared(config: &ModelConfig, warps: usize) -> usize {
+    warps * queries(config) * (config.head_dim + 2) * size_of::<f32>()
+}
+
+/// Warps of a block of `attention`.
+fn warps(config: &ModelConfig) -> usize {
+    if shared(config, 8) > SHARED { 4 } else { 8 }
+}
+
+/// Cells of a part: rows have as many parts as give the GPU no more blocks than it runs at once, for parts must be joined at the
+/// end; none is smaller than what a block takes at a time.
 fn part(config: &ModelConfig, slots: usize, context: usize, multiprocessors: usize) -> usize {
     let parts = (multiprocessors * BLOCKS_AT_ONCE / (slots * config.kv_heads).max(1)).max(1);
-    context.div_ceil(parts).next_multiple_of(warps(config.head_dim) * CELLS_A_WARP)
+    context.div_ceil(parts).max(1).next_multiple_of(warps(config) * CELLS_A_WARP)
 }
 
 impl Layer {
@@ -422,7 +433,7 @@ fn definitions(config: &ModelConfig, dtype: DType, part: usize) -> Vec<(&'static
         ("QK_NORM", u32::from(config.family == Family::Qwen3).to_string()),
         ("QKV_BIAS", u32::from(config.qkv_bias).to_string()),
         ("FOLDED", u32::from(folds(dtype)).to_string()),
-        ("WARPS", warps(config.head_dim).to_string()),
+        ("WARPS", warps(config).to_string()),
         ("BLOCKS_AT_ONCE", BLOCKS_AT_ONCE.to_string()),
         ("PART", part.to_string()),
         ("QUERIES_AT_ONCE", QUERIES_AT_ONCE.to_string()),
