@@ -56,7 +56,7 @@ impl DeviceName {
             Self::Cpu => Ok(Device::Cpu),
             Self::Cuda(_) if !cfg!(feature = "cuda") => Err(DecodeError::Device {
                 device: self.to_string(),
-                reason: "this build runs on the CPU only; build it with `--features cuda`, which needs nvcc"
+                reason: "this build runs on the CPU only; build it with `--features cuda` (docs/validate.md, also without a CUDA toolkit)"
                     .to_owned(),
             }),
             // A stream of its own: tensors of the per-thread default stream are not safe to read from another thread.

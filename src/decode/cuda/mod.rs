@@ -165,7 +165,7 @@ impl CudaDecoder {
         let (kernels, launches) = match &recorded {
             Some(recorded) => {
                 watch.end(begun, SpanKind::Forward, SpanArgs::default());
-                // A pass that is launched by hand has the kernels of a recorded one.
+                // A pass that is launched by hand has about the kernels of a recorded one: cuBLAS may take others for more tokens.
                 let by_hand = first_passes * recorded.kernels;
                 (by_hand + passes * recorded.kernels, by_hand + passes)
             }
