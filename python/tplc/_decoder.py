@@ -28,7 +28,7 @@ from transformers.generation import (
 from tplc._cells import Cells
 from tplc._heads import ASTRAY, DONE
 from tplc._places import Guide, Place, keep_only
-from tplc._probe import layers_of, reader_of
+from tplc._probe import check_length, layers_of, reader_of
 from tplc._tables import ForcedRuns
 from tplc._tplc import MatcherError, Template
 
@@ -111,6 +111,7 @@ class Decoder:
         most = most if max_new_tokens is None else min(most, max_new_tokens)
         self.longest_prompt, self.limit = longest, self.prompt + most
         # The last token of a row is never read: a model with learned positions may have none for it.
+        check_length(model, longest + most - 1)
         self.last_position = (self.limit - 2)[:, None]
         self.bucket = BUCKET.get(device.type, 64)
         # A pass writes behind the end of a row what no token of any row looks at.

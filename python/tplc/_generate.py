@@ -55,7 +55,8 @@ def generate(
     ask the host; `cuda_graphs=False` goes without, and `True` raises where they cannot be had. Each call records for itself,
     once for each 256 cells: a call for a few tokens is better off without.
 
-    The first call with a model tries on a few tokens that it can be decoded so; others are a `ValueError`. Logits without
+    The first call with a model tries on a few tokens that it can be decoded so; others are a `ValueError`, as are texts so long
+    that the model counts positions in another way (`longrope` and `dynamic` scaling, beyond their original length). Logits without
     a finite choice are a `MatcherError`. The model is not changed, and other threads may call it: what is read is a copy that
     shares its weights, where heads that share keys and values (`sdpa`) are read without a copy of them for each.
     """
@@ -64,6 +65,8 @@ def generate(
             f"tplc.hf.generate takes no {' and no '.join(others)}: prompts are one argument, in their place, and "
             "TemplateLogitsProcessor serves all that model.generate can do"
         )
+    # Passes of another width each time would be compiled again and again: what was wrapped by `torch.compile` is read as it is.
+    model = getattr(model, "_orig_mod", model)
     if isinstance(prompts, Tensor):
         ids, mask = prompts, attention_mask
     else:

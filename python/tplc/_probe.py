@@ -37,7 +37,8 @@ class Listening(TorchDispatchMode):
 def reader_of(model: PreTrainedModel, alphabet: np.ndarray, size: int, grouped: bool = True) -> tuple[Reader, bool]:
     """How to read a model, and whether a pass looks at its own results, so that it cannot be recorded. A ValueError where the
     model cannot be read through so many cells."""
-    known, as_known, asks = _tried.get(model, (0, grouped, False))
+    # What a model does in training is no longer what was tried.
+    known, as_known, asks = (0, grouped, False) if model.training else _tried.get(model, (0, grouped, False))
     reader = Reader(model, alphabet, grouped and as_known)
     if size <= known:
         return reader, asks
@@ -47,7 +48,7 @@ def reader_of(model: PreTrainedModel, alphabet: np.ndarray, size: int, grouped: 
         if reader.groups == 1:
             raise
         return reader_of(model, alphabet, size, grouped=False)
-    if sound:
+    if sound and not model.training:
         _tried[model] = size, reader.groups > 1, asks
     return reader, asks
 
@@ -70,6 +71,25 @@ def layers_of(model: PreTrainedModel, size: int) -> int:
             "use TemplateLogitsProcessor for this model"
         )
     return config.num_hidden_layers
+
+
+def check_length(model: PreTrainedModel, tokens: int) -> None:
+    """Refuses texts so long that the model counts positions in another way, also those that it has read already: cells keep
+    what was read."""
+    config = model.config.get_text_config(decoder=True)
+    rope = getattr(config, "rope_parameters", None) or {}
+    # Of all layers, or by their type.
+    for one in (rope, *rope.values()):
+        kind, most = one.get("rope_type") if isinstance(one, dict) else None, tokens
+        if kind == "dynamic":
+            most = config.max_position_embeddings
+        if kind == "longrope":
+            most = one["original_max_position_embeddings"]
+        if tokens > most:
+            raise ValueError(
+                f"texts may be {tokens} tokens long, and {type(model).__name__} counts positions in another way from {most} on "
+                f"(rope_type {kind}): use TemplateLogitsProcessor for this model, or give max_new_tokens"
+            )
 
 
 @torch.no_grad()

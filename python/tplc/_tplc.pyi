@@ -573,7 +573,8 @@ class Matcher:
 
 @final
 class MatcherBatch:
-    """Many matchers at once, one row a text; one call goes through all rows, without the interpreter's lock.
+    """Many matchers at once, one row a text; one call goes through all rows, to fill masks and to advance without the
+    interpreter's lock.
 
     For one thread at a time: a call that meets another one raises `RuntimeError`. It does not pickle: send the templates and
     the ids that its rows have taken.

@@ -50,6 +50,7 @@ SERVED = {
     "ctrl": GPT | {"dff": 32},
     "bert": BASE | {"intermediate_size": 32, "is_decoder": True},
 }
+DYNAMIC = {"rope_type": "dynamic", "rope_theta": 10_000.0, "factor": 2.0}
 LOCAL = {"attention_types": [[["global", "local"], 1]], "window_size": 16, "num_layers": 2, "num_heads": 2}
 REFUSED = {
     "gpt_neo": {"vocab_size": 312, "hidden_size": 32, "max_position_embeddings": 512} | LOCAL,
@@ -120,17 +121,54 @@ def test_models_on_several_devices_are_refused(torch, short):
 
 
 def test_a_model_in_training_mode_is_told_so(torch, short):
-    model = made(torch, "gpt2", GPT, short.eos).train()
+    model, prompts = made(torch, "gpt2", GPT, short.eos).train(), prompts_of(torch, short.eos)
     with pytest.raises(ValueError, match=r"training mode: model.eval\(\)"):
-        tplc.hf.generate(model, prompts_of(torch, short.eos), short, MOLECULES)
+        tplc.hf.generate(model, prompts, short, MOLECULES)
+    tplc.hf.generate(model.eval(), prompts, short, MOLECULES)
+    with pytest.raises(ValueError, match=r"training mode: model.eval\(\)"):
+        tplc.hf.generate(model.train(), prompts, short, MOLECULES)
+
+
+LONG = {"rope_type": "longrope", "rope_theta": 10_000.0, "short_factor": [1.0] * 8, "long_factor": [3.0] * 8}
+SCALED = {
+    "dynamic": lambda most: ("llama", USUAL | {"max_position_embeddings": most, "rope_parameters": DYNAMIC}),
+    "longrope": lambda most: (
+        "phi3",
+        USUAL | {"pad_token_id": 0, "original_max_position_embeddings": most, "rope_parameters": LONG},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SCALED)
+def test_positions_that_depend_on_the_length_of_the_text(torch, short, kind):
+    """Served as far as they do not; beyond, a model would read again what it has read."""
+    prompts = prompts_of(torch, short.eos)
+    processor = tplc.hf.TemplateLogitsProcessor(short, MOLECULES)
+    # The last token is never read.
+    most = prompts["input_ids"].shape[1] + processor.max_new_tokens - 1
+    enough = made(torch, *SCALED[kind](most), short.eos)
+    slow = enough.generate(
+        **prompts, logits_processor=[processor], max_new_tokens=processor.max_new_tokens, do_sample=False
+    )
+    assert torch.equal(tplc.hf.generate(enough, prompts, short, MOLECULES), slow)
+    short_of_one = made(torch, *SCALED[kind](most - 1), short.eos)
+    with pytest.raises(ValueError, match=f"rope_type {kind}.*use TemplateLogitsProcessor for this model"):
+        tplc.hf.generate(short_of_one, prompts, short, MOLECULES)
+    fewer = {"max_new_tokens": processor.max_new_tokens - 1}
+    assert len(tplc.hf.generate(short_of_one, prompts, short, MOLECULES, **fewer)) == len(MOLECULES)
+
+
+def test_a_compiled_model_is_read_as_it_is(torch, short):
+    model, prompts = made(torch, "llama", USUAL, short.eos), prompts_of(torch, short.eos)
+    expected = tplc.hf.generate(model, prompts, short, MOLECULES)
+    assert torch.equal(tplc.hf.generate(torch.compile(model), prompts, short, MOLECULES), expected)
 
 
 def test_models_that_ask_the_host_are_not_recorded(torch, short):
     """A frequency table that depends on the longest position is looked up by the host."""
     from tplc._probe import reader_of
 
-    rope = {"rope_type": "dynamic", "rope_theta": 10_000.0, "factor": 2.0}
-    for settings, asks in [(USUAL, False), (USUAL | {"rope_parameters": rope}, True)]:
+    for settings, asks in [(USUAL, False), (USUAL | {"rope_parameters": DYNAMIC}, True)]:
         model = made(torch, "llama", settings, short.eos)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
