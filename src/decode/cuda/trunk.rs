@@ -345,7 +345,7 @@ const SHARED: usize = 48 << 10;
 const MOST_PARTED: usize = 320;
 /// What a tensor core takes.
 const QUERIES_AT_ONCE: usize = 8;
-/// Cells that a warp of `attention` takes at a time, there.
+/// Cells that a warp of `attention` takes at a time on tensor cores.
 const CELLS_A_WARP: usize = 16;
 /// Blocks of `attention` that a multiprocessor has room for at least, on tensor cores.
 const BLOCKS_AT_ONCE: usize = 2;
@@ -360,7 +360,7 @@ fn shared(config: &ModelConfig, warps: usize) -> usize {
     warps * queries(config) * (config.head_dim + 2) * size_of::<f32>()
 }
 
-/// Warps of a block of `attention`.
+/// Warps of a block of `attention`: eight, where what they come to fits.
 fn warps(config: &ModelConfig) -> usize {
     if shared(config, 8) > SHARED { 4 } else { 8 }
 }
